@@ -1,0 +1,84 @@
+"""The one error tree of the pack.
+
+::
+
+    AgentPerfError
+    ├── ConfigError      (also ValueError)   an argument that cannot mean anything
+    ├── MissingExtra     (also ImportError)  an optional dependency is not installed
+    ├── TraceFileError   (also ValueError)   a trace file that cannot be read to its end
+    └── CodecError       (also ValueError)   a stored value that is not one of ours
+
+Every message says the rule, the offending value and the way out, in one sentence. Errors carry
+their data as attributes, so that a caller never has to parse a message. Caches, sinks and hooks
+raise none of these into a running call: what fails there becomes a `Fault` event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "AgentPerfError",
+    "CodecError",
+    "ConfigError",
+    "MissingExtra",
+    "TraceFileError",
+    "require_positive",
+]
+
+
+class AgentPerfError(Exception):
+    """Base of every error that the pack raises on purpose."""
+
+
+class ConfigError(AgentPerfError, ValueError):
+    """An argument breaks a rule; the message names the rule, the value and the way out."""
+
+
+class MissingExtra(AgentPerfError, ImportError):  # noqa: N818 - reads as the sentence it prints
+    """An optional dependency is missing.
+
+    Attributes:
+        extra: the extra of `agentperf-pack` that installs it.
+    """
+
+    def __init__(self, message: str, *, module: str, extra: str) -> None:
+        super().__init__(message, name=module)
+        self.extra = extra
+
+
+class TraceFileError(AgentPerfError, ValueError):
+    """A trace file broke off or holds something else.
+
+    Attributes:
+        path: the file, or `None` for text given directly.
+        line: the first line (counted from 1) that could not be read.
+        kept: what was readable before that line (a tuple of `Trace`).
+    """
+
+    def __init__(
+        self, message: str, *, path: Path | None, line: int, kept: tuple[object, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.line = line
+        self.kept = kept
+
+
+class CodecError(AgentPerfError, ValueError):
+    """A stored value cannot be decoded: wrong version, unknown kind, or not ours at all."""
+
+
+def require_positive(**values: float | None) -> None:
+    """Check that every given bound is above zero; `None` means "no bound" and passes.
+
+    Raises:
+        ConfigError: naming the first one that is not.
+    """
+    for name, value in values.items():
+        if value is not None and value <= 0:
+            msg = f"{name} must be > 0, got {value!r}; leave it out for the default"
+            raise ConfigError(msg)
