@@ -1,0 +1,24 @@
+"""Never pay twice for one answer: keys, policies, stores and the exact response cache."""
+
+from agentperf_core.cache.exact import AnswerCodec, CacheRequest, ExactCache, Hit, Lease
+from agentperf_core.cache.keys import MessageParts, Unkeyable, canonical, request_key, text_key
+from agentperf_core.cache.policy import AnswerFacts, CacheDecision, CachePolicy
+from agentperf_core.cache.stores import MemoryStore, Store
+
+__all__ = [
+    "AnswerCodec",
+    "AnswerFacts",
+    "CacheDecision",
+    "CachePolicy",
+    "CacheRequest",
+    "ExactCache",
+    "Hit",
+    "Lease",
+    "MemoryStore",
+    "MessageParts",
+    "Store",
+    "Unkeyable",
+    "canonical",
+    "request_key",
+    "text_key",
+]

@@ -1,0 +1,191 @@
+"""Single flight: equal calls at the same time become one, across threads and event loops.
+
+The first caller leads and makes the call; the others wait for its answer. If the leader fails, the
+others try once more, again in single flight; a second failure goes to everyone who still waits. A
+leader that is cancelled hands over without counting as a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Hashable
+from concurrent.futures import Future
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from agentperf_core.flow import Flow, Step
+
+__all__ = ["Failed", "Landed", "Lead", "SingleFlight"]
+
+T = TypeVar("T")
+
+_MAX_FAILURES = 2
+
+# Keys that this thread or task leads: waiting for one of them would be waiting for oneself.
+_leading: ContextVar[frozenset[Hashable]] = ContextVar("agentperf_leading", default=frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Landed(Generic[T]):
+    """The leader's answer; `None` if it may not be shared, so that each caller makes its own."""
+
+    value: T | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The error of the second leader in a row."""
+
+    error: BaseException
+
+
+class _Retry:
+    """Wakes the followers of a failed leader."""
+
+
+_Result: TypeAlias = "Landed[T] | Failed | _Retry"
+
+
+@dataclass(slots=True)
+class _Slot(Generic[T]):
+    future: Future[_Result[T]] = field(default_factory=Future[Any])
+    waiting: int = 0
+    failures: int = 0
+    led: bool = True
+
+
+class Lead(Generic[T]):
+    """The leader's duty: call exactly one of `land` and `fail`.
+
+    Used as a context manager around the call, it also keeps the caller from waiting for itself when
+    the same request comes up again inside the call.
+    """
+
+    __slots__ = ("_flight", "_key", "_slot", "_token")
+
+    def __init__(self, flight: SingleFlight[T], key: Hashable, slot: _Slot[T] | None) -> None:
+        self._flight = flight
+        self._key = key
+        self._slot = slot
+        self._token: Token[frozenset[Hashable]] | None = None
+
+    def __enter__(self) -> Lead[T]:
+        self._token = _leading.set(_leading.get() | {self._key})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _leading.reset(self._token)
+
+    def land(self, value: T | None) -> None:
+        """Hand the answer to everyone who waits; `None` if it may not be shared."""
+        if self._slot is not None:
+            self._flight.settle(self._key, self._slot, Landed(value))
+
+    def fail(self, error: BaseException) -> None:
+        """Let the others try, or hand them the error if it is the second in a row."""
+        if self._slot is not None:
+            self._flight.give_up(self._key, self._slot, error)
+
+
+class SingleFlight(Generic[T]):
+    """Joins equal calls; keys are any hashable values.
+
+    Example:
+        >>> from agentperf_core.flow import run
+        >>> flight = SingleFlight[str]()
+        >>> lead = run(flight.join("key"))
+        >>> isinstance(lead, Lead)
+        True
+        >>> lead.land("answer")
+    """
+
+    def __init__(self) -> None:
+        self._slots: dict[Hashable, _Slot[T]] = {}
+        self._lock = threading.Lock()
+
+    def join(self, key: Hashable) -> Flow[Lead[T] | Landed[T] | Failed]:
+        """Lead the call of `key`, or wait for the one that does and get its outcome."""
+        if key in _leading.get():
+            return Lead(self, key, None)
+        slot, future = self._enter(key)
+        while future is not None:
+            try:
+                result: _Result[T] | None = yield from Step[Any](_wait, _await, future)
+            except BaseException:
+                self._leave(key, slot)
+                raise
+            if isinstance(result, _Retry):
+                future = self._take_over(slot)
+            elif result is not None:
+                return result
+            else:
+                # A sync caller on the leader's own event loop cannot wait: it calls by itself.
+                self._leave(key, slot)
+                return Lead(self, key, None)
+        return Lead(self, key, slot)
+
+    def settle(self, key: Hashable, slot: _Slot[T], result: Landed[T] | Failed) -> None:
+        """End the flight of `slot`; called by its `Lead`."""
+        with self._lock:
+            self._slots.pop(key, None)
+        slot.future.set_result(result)
+
+    def give_up(self, key: Hashable, slot: _Slot[T], error: BaseException) -> None:
+        """Pass the lead on, or the error after the second failure; called by the `Lead`."""
+        with self._lock:
+            # A cancellation is no answer about the call: it hands over without counting.
+            slot.failures += isinstance(error, Exception)
+            final = slot.failures >= _MAX_FAILURES
+            if final or slot.waiting == 0:
+                self._slots.pop(key, None)
+            woken, slot.future, slot.led = slot.future, Future[_Result[T]](), False
+        woken.set_result(Failed(error) if final else _Retry())
+
+    def _enter(self, key: Hashable) -> tuple[_Slot[T], Future[_Result[T]] | None]:
+        """The slot of `key` and what to wait for; nothing to wait for means to lead.
+
+        The future is taken under the lock: read later, it could be the one of the next leader, and
+        the wake-up of this one would be lost.
+        """
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is None:
+                slot = self._slots[key] = _Slot[T]()
+                return slot, None
+            if not slot.led:
+                slot.led = True
+                return slot, None
+            slot.waiting += 1
+            return slot, slot.future
+
+    def _take_over(self, slot: _Slot[T]) -> Future[_Result[T]] | None:
+        with self._lock:
+            if slot.led:
+                return slot.future
+            slot.led = True
+            slot.waiting -= 1
+            return None
+
+    def _leave(self, key: Hashable, slot: _Slot[T]) -> None:
+        with self._lock:
+            slot.waiting -= 1
+            if not slot.led and slot.waiting == 0 and self._slots.get(key) is slot:
+                del self._slots[key]
+
+
+def _wait(future: Future[Any]) -> Any:
+    if future.done():
+        return future.result()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return future.result()
+    return None
+
+
+async def _await(future: Future[Any]) -> Any:
+    # Shielded: a follower that is cancelled must not cancel the future of all the others.
+    return await asyncio.shield(asyncio.wrap_future(future))
