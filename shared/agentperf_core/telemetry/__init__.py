@@ -1,0 +1,34 @@
+"""Measure runs: record them, see where time and money went, and what to change."""
+
+from agentperf_core.telemetry.analysis import (
+    KindShare,
+    Segment,
+    breakdown,
+    critical_path,
+)
+from agentperf_core.telemetry.diagnosis import Finding, Thresholds, diagnose
+from agentperf_core.telemetry.latency import LatencyReport
+from agentperf_core.telemetry.quantiles import Quantile, quantile, quantiles
+from agentperf_core.telemetry.recorder import Recorder, Sink
+from agentperf_core.telemetry.spans import Span, SpanKind, Trace
+from agentperf_core.telemetry.whatif import replay_s
+
+__all__ = [
+    "Finding",
+    "KindShare",
+    "LatencyReport",
+    "Quantile",
+    "Recorder",
+    "Segment",
+    "Sink",
+    "Span",
+    "SpanKind",
+    "Thresholds",
+    "Trace",
+    "breakdown",
+    "critical_path",
+    "diagnose",
+    "quantile",
+    "quantiles",
+    "replay_s",
+]
