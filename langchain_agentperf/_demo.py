@@ -1,0 +1,68 @@
+"""The support desk of the demo as a LangChain agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.tools import StructuredTool
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import SecretStr
+
+from agentperf_core.telemetry import LatencyReport
+from langchain_agentperf import LatencyCallbackHandler, ResponseCacheMiddleware
+
+__all__ = ["LangChainDesk"]
+
+
+class LangChainDesk:
+    """A `create_agent` agent with the desk's tools; conversations live in a checkpointer."""
+
+    def __init__(
+        self,
+        *,
+        tools: Sequence[Callable[..., str]],
+        system_prompt: str,
+        model: str,
+        base_url: str,
+        api_key: str,
+        plugins: bool,
+    ) -> None:
+        self._handler = LatencyCallbackHandler()
+        self._agent = cast(
+            "Any",  # a CompiledStateGraph with four type parameters that say nothing here
+            create_agent(
+                ChatOpenAI(
+                    model=model,
+                    base_url=base_url,
+                    api_key=SecretStr(api_key),
+                    streaming=True,
+                    stream_usage=True,
+                ),
+                [StructuredTool.from_function(tool) for tool in tools],
+                system_prompt=system_prompt,
+                middleware=[ResponseCacheMiddleware()] if plugins else [],
+                checkpointer=InMemorySaver(),
+                name="support-desk",
+            ),
+        )
+
+    async def ask(self, session: str, text: str) -> str:
+        """Say something in a conversation and return the answer."""
+        state = await self._agent.ainvoke(
+            {"messages": [HumanMessage(text)]},
+            {"configurable": {"thread_id": session}, "callbacks": [self._handler]},
+        )
+        messages: list[AnyMessage] = state["messages"]
+        answer = messages[-1]
+        return str(answer.text) if isinstance(answer, AIMessage) else ""
+
+    def report(self) -> LatencyReport:
+        """What was recorded so far."""
+        return self._handler.report()
+
+    async def close(self) -> None:
+        """Nothing to release: langchain-openai shares its HTTP clients process-wide."""

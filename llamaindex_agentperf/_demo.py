@@ -1,0 +1,72 @@
+"""The support desk of the demo as a LlamaIndex agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import httpx
+from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.tools import FunctionTool
+from llama_index.llms.openai_like import OpenAILike
+
+from agentperf_core.telemetry import LatencyReport
+from llamaindex_agentperf import CachedLLM, instrument
+
+__all__ = ["LlamaIndexDesk"]
+
+
+class LlamaIndexDesk:
+    """A `FunctionAgent` with the desk's tools; each conversation keeps its messages here."""
+
+    def __init__(
+        self,
+        *,
+        tools: Sequence[Callable[..., str]],
+        system_prompt: str,
+        model: str,
+        base_url: str,
+        api_key: str,
+        plugins: bool,
+    ) -> None:
+        self._clients = (httpx.Client(), httpx.AsyncClient())
+        llm = OpenAILike(
+            model=model,
+            api_base=base_url,
+            api_key=api_key,
+            is_chat_model=True,
+            is_function_calling_model=True,
+            context_window=128_000,
+            # Without it a streamed answer carries no usage (run-llama/llama_index#16721).
+            additional_kwargs={"stream_options": {"include_usage": True}},
+            http_client=self._clients[0],
+            async_http_client=self._clients[1],
+        )
+        self._agent = FunctionAgent(
+            name="support-desk",
+            tools=[FunctionTool.from_defaults(tool) for tool in tools],
+            llm=CachedLLM(llm) if plugins else llm,
+            system_prompt=system_prompt,
+        )
+        self._instrumentation = instrument()
+        self._histories: dict[str, list[ChatMessage]] = {}
+
+    async def ask(self, session: str, text: str) -> str:
+        """Say something in a conversation and return the answer."""
+        history = self._histories.setdefault(session, [])
+        answer = str(await self._agent.run(user_msg=text, chat_history=list(history)))
+        history += [
+            ChatMessage(role="user", content=text),
+            ChatMessage(role="assistant", content=answer),
+        ]
+        return answer
+
+    def report(self) -> LatencyReport:
+        """What was recorded so far."""
+        return self._instrumentation.report()
+
+    async def close(self) -> None:
+        """Take the handlers off the dispatcher and close the HTTP clients."""
+        self._instrumentation.uninstrument()
+        self._clients[0].close()
+        await self._clients[1].aclose()

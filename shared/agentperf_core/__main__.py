@@ -1,0 +1,32 @@
+"""`python -m agentperf_core demo | bench | report | doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from agentperf_core.cli import bench, demo, doctor, report
+from agentperf_core.errors import AgentPerfError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 fine, 1 failed, 2 wrong arguments."""
+    parser = argparse.ArgumentParser(
+        prog="agentperf-pack", description="Measure agents and make them faster and cheaper."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command in (demo, bench, report, doctor):
+        command.register(commands)
+    options = parser.parse_args(argv)
+    try:
+        return options.run(options)
+    except AgentPerfError as error:
+        print(f"agentperf-pack: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

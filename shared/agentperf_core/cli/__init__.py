@@ -1,0 +1,1 @@
+"""The commands behind `python -m agentperf_core`, one module each."""

@@ -1,0 +1,80 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from agentperf_core.__main__ import main
+from agentperf_core.telemetry import LatencyReport, Recorder
+
+
+@pytest.fixture
+def trace_file(tmp_path: Path) -> Path:
+    recorder = Recorder()
+    for _ in range(3):
+        with recorder.span("agent", "support"), recorder.span("tool", "lookup"):
+            pass
+    return recorder.report().save_json(tmp_path / "trace.json")
+
+
+def test_report_prints_the_table_and_writes_the_page(
+    trace_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    page = tmp_path / "page.html"
+    assert main(["report", str(trace_file), "--html", str(page)]) == 0
+    assert "tool" in capsys.readouterr().out
+    assert "<svg" in page.read_text(encoding="utf-8")
+
+
+def test_report_of_a_file_cut_in_half_names_file_and_line_and_shows_the_rest(
+    trace_file: Path, capsys: pytest.CaptureFixture[str]
+):
+    text = trace_file.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    trace_file.write_text("\n".join(lines[:5]) + lines[5][:20], encoding="utf-8")
+    assert main(["report", str(trace_file)]) == 1
+    output = capsys.readouterr()
+    assert str(trace_file) in output.err
+    assert "line 5" in output.err
+    assert "tool" in output.out
+
+
+def test_report_of_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["report", str(tmp_path / "none.json")]) == 1
+    assert "cannot read" in capsys.readouterr().err
+
+
+def test_doctor_names_every_part(capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor"]) == 0
+    output = capsys.readouterr().out
+    for part in ("langchain-core", "llama-index-core", "HTTP stack", "tokenizers", "Redis", "GPU"):
+        assert part in output
+    assert "failed" not in output
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llamaindex"])
+def test_demo_prints_a_table_and_writes_page_and_trace(
+    framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["demo", "--out", str(tmp_path), "--framework", framework, "--time-scale", "0"]
+    assert main(arguments) == 0
+    output = capsys.readouterr().out
+    assert "scripted stand-in" in output
+    assert "model calls" in output
+    assert "repeat an earlier one" in output
+    for arm in ("bare", "plugins"):
+        assert LatencyReport.load(tmp_path / f"{framework}-{arm}.json").runs == 12
+        assert "<svg" in (tmp_path / f"{framework}-{arm}.html").read_text(encoding="utf-8")
+
+
+def test_demo_of_an_unknown_framework_says_what_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["demo", "--out", str(tmp_path), "--framework", "haystack"]) == 1
+    assert "langchain" in capsys.readouterr().out
+
+
+def test_bench_prints_a_ratio_with_its_spread(capsys: pytest.CaptureFixture[str]):
+    assert main(["bench", "--runs", "1", "--warmup", "0", "--time-scale", "0"]) == 0
+    assert "with plug-ins" in capsys.readouterr().out
