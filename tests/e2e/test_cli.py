@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from agentperf_core.__main__ import main
 from agentperf_core.telemetry import LatencyReport, Recorder
 

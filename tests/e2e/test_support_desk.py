@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+
 from agentperf_core.bench.endpoint import Provider, ScriptedEndpoint
 from agentperf_core.bench.workloads import SCENARIO, desk_agents, desk_reply
 from agentperf_core.cli.demo import Arm, run_arm
