@@ -1,0 +1,150 @@
+"""Which model answers, and how it was told to: read live, never from a cached string.
+
+LangChain's own key is a cached property, so it keeps serving answers of the old temperature after
+`model.temperature = 0.9` or `model.model_copy(update=...)`. Reading some sixty fields anew costs a
+few microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.runnables import Runnable, RunnableBinding
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from agentperf_core.cache.keys import Unkeyable
+
+__all__ = ["IGNORED_FIELDS", "behaviour", "model_identity", "temperature_of"]
+
+IGNORED_FIELDS = frozenset(
+    {
+        "async_client",
+        "cache",
+        "callback_manager",
+        "callbacks",
+        "client",
+        "custom_get_token_ids",
+        "default_request_timeout",
+        "disable_streaming",
+        "http_async_client",
+        "http_client",
+        "http_socket_options",
+        "include_response_headers",
+        "max_retries",
+        "metadata",
+        "name",
+        "openai_proxy",
+        "profile",
+        "prompt_cache_options",
+        "rate_limiter",
+        "request_timeout",
+        "root_async_client",
+        "root_client",
+        "service_tier",
+        "stream_chunk_timeout",
+        "stream_usage",
+        "streaming",
+        "tags",
+        "tiktoken_model_name",
+        "timeout",
+        "verbose",
+    }
+)
+"""Names of fields and call parameters that cannot change what a model says.
+
+Also left out: fields declared with `exclude=True` (LangChain marks clients so; a class of your own
+can mark a counter so), secrets, and every name that ends in `api_key` or `token_provider`.
+"""
+
+_SECRET_ENDINGS = ("api_key", "token_provider")
+
+_relevant: WeakKeyDictionary[type[BaseModel], tuple[str, ...]] = WeakKeyDictionary()
+
+
+def model_identity(model: Runnable[Any, Any]) -> dict[str, Any]:
+    """A model's class and everything that shapes its answers, as plain data.
+
+    Parameters bound with `bind` are merged in. Base URL and organization count, the API key does
+    not: give each tenant its own `tenant` instead.
+
+    Raises:
+        Unkeyable: for a runnable that is no model, whose behaviour cannot be told from its fields.
+    """
+    bound: dict[str, Any] = {}
+    while isinstance(model, RunnableBinding):
+        bound = {**model.kwargs, **bound}
+        model = model.bound
+    if not isinstance(model, BaseLanguageModel):
+        msg = f"a {type(model).__qualname__} is no single model, so its answers have no key"
+        raise Unkeyable(msg)
+    kind = cast("type[BaseModel]", type(model))
+    values = cast("dict[str, Any]", model.__dict__)
+    identity = {
+        name: _plain(value)
+        for name in _fields(kind)
+        if (value := values.get(name)) is not None and not isinstance(value, _SECRETS)
+    }
+    identity["class"] = f"{kind.__module__}.{kind.__qualname__}"
+    if bound:
+        identity["bound"] = behaviour(bound)
+    return identity
+
+
+def behaviour(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a call without those that cannot change the answer."""
+    return {name: _plain(value) for name, value in params.items() if _shapes(name, value)}
+
+
+def temperature_of(model: Runnable[Any, Any], params: Mapping[str, Any]) -> float | None:
+    """The temperature that a call asks for; `None` if it leaves that to the provider."""
+    layers: list[Mapping[str, Any]] = [params]
+    while isinstance(model, RunnableBinding):
+        layers.append(model.kwargs)
+        model = model.bound
+    found = next((layer["temperature"] for layer in layers if "temperature" in layer), None)
+    if found is None:
+        found = getattr(model, "temperature", None)
+    return float(found) if isinstance(found, int | float) else None
+
+
+_SECRETS = (SecretStr, SecretBytes)
+
+
+def _fields(kind: type[BaseModel]) -> tuple[str, ...]:
+    names = _relevant.get(kind)
+    if names is None:
+        names = tuple(
+            sorted(
+                name
+                for name, field in kind.model_fields.items()
+                if not field.exclude and _shapes(name, None)
+            )
+        )
+        _relevant[kind] = names
+    return names
+
+
+def _shapes(name: str, value: object) -> bool:
+    return (
+        name not in IGNORED_FIELDS
+        and not name.endswith(_SECRET_ENDINGS)
+        and not isinstance(value, _SECRETS)
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Models inside a model become identities; an iterator gives other answers every time."""
+    if isinstance(value, Runnable):
+        return model_identity(cast("Runnable[Any, Any]", value))
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, Iterator):
+        kind = type(cast("object", value)).__qualname__
+        msg = f"a model that reads a {kind} answers differently every time"
+        raise Unkeyable(msg)
+    return value

@@ -1,0 +1,1 @@
+"""Agent middleware of the pack."""

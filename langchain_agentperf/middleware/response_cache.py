@@ -1,0 +1,124 @@
+"""The exact response cache of an agent, around its model calls."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.agents.middleware import types as middleware_types
+
+from agentperf_core.cache import CachePolicy, CacheRequest, Store
+from agentperf_core.cache import ExactCache as CoreCache
+from agentperf_core.errors import ConfigError
+from agentperf_core.events import BUS
+from agentperf_core.flow import Flow, Step, arun, run
+from langchain_agentperf._requests import cache_request
+from langchain_agentperf._responses import RESPONSES, Answer, replayed
+
+__all__ = ["ResponseCacheMiddleware"]
+
+_Request: TypeAlias = ModelRequest[Any]
+_Response: TypeAlias = ModelResponse[Any]
+Tenant: TypeAlias = str | Callable[[ModelRequest[Any]], str | None] | None
+"""A tenant, or a function of the request that says whose it is."""
+
+# A hook's trace would hold the whole history a second time. Older langchain has no such policy.
+_POLICY: Any = getattr(middleware_types, "TracePolicy", None)
+_TRACE: Any = _POLICY and _POLICY(process_inputs=middleware_types.omit_payload)
+
+
+class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
+    """Answers equal model requests of an agent once: from a store, or with a call in flight.
+
+    A hit is sent through the agent's own model call by a chat model that repeats the stored answer.
+    So it streams, fires every callback and is parsed into structured output like a live one, with a
+    fresh message id, no usage, and the decision in `response_metadata["agentperf"]["cache"]` (which
+    live answers carry too). Tools that an answer asks for still run.
+
+    Put it before middleware that changes the model (routing, fallback): on a hit, what these set as
+    the model is passed over.
+
+    Not cached: requests with a temperature above 0, models without readable behaviour (an iterator
+    of answers, a `RunnableWithFallbacks`), answers that were cut off, refused, empty, could not be
+    parsed, or are more than one message. The policy can be widened; `decision.reason` says why.
+
+    Args:
+        cache: a core cache to share with other agents; else one is made of the next three.
+        store: where answers live; default a `MemoryStore`.
+        ttl_s: seconds an answer may be served, `None` for no limit; not used with a policy.
+        policy: what may be cached; default `CachePolicy(ttl_s=ttl_s)`.
+        tenant: whose answers these are, or a function of the request that says so.
+        version: a tag that you change when prompts or data behind the answers change.
+
+    Attributes:
+        cache: the core cache in use.
+
+    Raises:
+        ConfigError: if `cache` is given together with `store` or `policy`.
+
+    Example:
+        >>> from langchain.agents import create_agent
+        >>> from langchain_core.language_models import FakeListChatModel
+        >>> model = FakeListChatModel(responses=["4"])
+        >>> agent = create_agent(model, middleware=[ResponseCacheMiddleware(ttl_s=600)])
+        >>> answer = agent.invoke({"messages": ["What is 2 + 2?"]})["messages"][-1]
+        >>> answer.response_metadata["agentperf"]["cache"]["outcome"]
+        'miss'
+        >>> again = agent.invoke({"messages": ["What is 2 + 2?"]})["messages"][-1]
+        >>> again.content, again.response_metadata["agentperf"]["cache"]["outcome"]
+        ('4', 'hit')
+    """
+
+    if _TRACE is not None:
+        trace_policy = _TRACE
+
+    def __init__(
+        self,
+        *,
+        cache: CoreCache | None = None,
+        store: Store | None = None,
+        ttl_s: float | None = 3600.0,
+        policy: CachePolicy | None = None,
+        tenant: Tenant = None,
+        version: str = "",
+    ) -> None:
+        super().__init__()
+        if cache is not None and (store is not None or policy is not None):
+            msg = f"cache= brings its own store and policy, got {(store, policy)!r} too; drop one"
+            raise ConfigError(msg)
+        policy = policy if policy is not None else CachePolicy(ttl_s=ttl_s)
+        self.cache = cache if cache is not None else CoreCache(store, policy=policy)
+        self._tenant = tenant
+        self._version = version
+
+    def wrap_model_call(
+        self, request: _Request, handler: Callable[[_Request], _Response]
+    ) -> _Response:
+        """Answer from the cache or call the model. From `AgentMiddleware`."""
+        return run(self._answer(request, handler))
+
+    async def awrap_model_call(
+        self, request: _Request, handler: Callable[[_Request], Awaitable[_Response]]
+    ) -> _Response:
+        """Like `wrap_model_call`. From `AgentMiddleware`."""
+        return await arun(self._answer(request, handler))
+
+    def _answer(self, request: _Request, handler: Callable[[_Request], Any]) -> Flow[_Response]:
+        # Only the side of a step that fits the handler is ever called.
+        call: Step[Answer] = Step(handler, handler, request)
+        answer = yield from self.cache.answer(self._keyed(request), call, RESPONSES)
+        if isinstance(answer, ModelResponse):
+            return answer
+        replay: Step[_Response] = Step(handler, handler, replayed(request, answer))
+        return (yield from replay)
+
+    def _keyed(self, request: _Request) -> CacheRequest:
+        try:
+            tenant = self._tenant(request) if callable(self._tenant) else self._tenant
+            return cache_request(
+                request, policy=self.cache.policy, tenant=tenant, version=self._version
+            )
+        except Exception as error:
+            BUS.fault("cache.key", error)
+            return CacheRequest(None, f"its key could not be made ({type(error).__name__})")
