@@ -132,7 +132,7 @@ def key_times() -> None:
         def measure(request: ModelRequest[Any], handler: Any, into: Any = result) -> None:
             middleware: Any = ResponseCacheMiddleware()
             base: list[Any] = list(request.messages)
-            fresh = iter(history(4000, first=10_000))
+            fresh: Any = iter(history(4000, first=10_000))
 
             def known() -> None:
                 middleware._keyed(request)

@@ -37,7 +37,7 @@ def labels(text: str) -> list[str]:
     )
 
 
-@pytest.mark.parametrize(("code", "printed"), blocks())
+@pytest.mark.parametrize(("code", "printed"), list(blocks()))
 def test_a_block_runs_and_prints_what_the_page_shows(
     code: str,
     printed: str | None,

@@ -1,0 +1,154 @@
+"""LlamaIndex messages -> the parts of a cache key; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from llama_index.core.base.llms.types import (
+    CachePoint,
+    ChatMessage,
+    ContentBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from agentperf_core.cache.keys import MessageParts, Unkeyable, canonical
+from llamaindex_agentperf._usage import USAGE_KEYS, field_of
+
+__all__ = ["conversation", "message_parts"]
+
+# What providers note on a message that never goes back to the model, or goes back elsewhere.
+_NOT_SENT = USAGE_KEYS | {
+    "agentperf",
+    "finish_reason",
+    "id",
+    "message_id",
+    "name",
+    "stop_reason",
+    "tool_call_id",
+    "tool_calls",
+}
+
+
+def message_parts(message: ChatMessage) -> MessageParts:
+    """What of a message can change the answer.
+
+    Raises:
+        Unkeyable: if a part has no canonical form, such as a file that is read at call time.
+    """
+    blocks, extra = message.blocks, message.additional_kwargs
+    if len(blocks) == 1 and type(blocks[0]) is TextBlock:
+        if not extra:
+            return MessageParts(message.role.value, blocks[0].text)
+        if len(extra) == 1 and "tool_call_id" in extra:
+            answers = extra["tool_call_id"]
+            return MessageParts(message.role.value, blocks[0].text, answers=answers)
+    return _rich_parts(message)
+
+
+def conversation(messages: Iterable[ChatMessage]) -> list[MessageParts]:
+    """The parts of a conversation, the results of parallel tool calls in the order of the calls.
+
+    LlamaIndex's agents append them in the order in which the tools finish, which differs from run
+    to run; each names its call, so the order says nothing.
+
+    Raises:
+        Unkeyable: if a part has no canonical form.
+    """
+    parts = [message_parts(message) for message in messages]
+    start, order = 0, dict[str, int]()
+    for index, part in enumerate(parts):
+        if part.role == "tool":
+            continue
+        if index - start > 1:
+            parts[start:index] = _in_order(parts[start:index], order)
+        start = index + 1
+        if part.call_ids:
+            order = {call_id: place for place, call_id in enumerate(part.call_ids)}
+    if len(parts) - start > 1:
+        parts[start:] = _in_order(parts[start:], order)
+    return parts
+
+
+def _in_order(results: list[MessageParts], order: Mapping[str, int]) -> list[MessageParts]:
+    return sorted(results, key=lambda result: order.get(result.answers or "", len(order)))
+
+
+def _rich_parts(message: ChatMessage) -> MessageParts:
+    items: list[object] = []
+    calls: list[tuple[str, object]] = []
+    ids: list[str] = []
+    for block in message.blocks:
+        if isinstance(block, ToolCallBlock):
+            items.append(_CALL)
+            calls.append((block.tool_name, _arguments(block.tool_kwargs)))
+            ids.append(block.tool_call_id or f"?{len(ids)}")
+        else:
+            items.extend(_items(block))
+    extra = message.additional_kwargs
+    if not calls:
+        for name, arguments, call_id in map(_legacy_call, extra.get("tool_calls") or ()):
+            calls.append((name, arguments))
+            ids.append(call_id or f"?{len(ids)}")
+    while items and items[-1] is _CALL:
+        items.pop()
+    sent = {name: value for name, value in extra.items() if name not in _NOT_SENT}
+    return MessageParts(
+        message.role.value,
+        _content(items),
+        name=extra.get("name"),
+        calls=canonical(calls) if calls else b"",
+        extra=canonical(sent) if sent else b"",
+        call_ids=tuple(ids),
+        answers=extra.get("tool_call_id"),
+    )
+
+
+_CALL: tuple[str] = ("call",)  # the place of a tool call between other blocks
+
+
+def _content(items: list[object]) -> str | bytes:
+    if not items:
+        return ""
+    return items[0] if len(items) == 1 and isinstance(items[0], str) else canonical(items)
+
+
+def _items(block: ContentBlock) -> Iterable[object]:
+    """A block as the model sees it: empty texts and cache markers are nothing."""
+    if isinstance(block, TextBlock):
+        return (block.text,) if block.text else ()
+    if isinstance(block, CachePoint):
+        return ()
+    if isinstance(block, ThinkingBlock):
+        notes = {k: v for k, v in block.additional_information.items() if k != "id"}
+        return ({"thinking": block.content, "notes": notes},)
+    fields = block.model_dump()
+    if fields.get("path") is not None:
+        msg = f"{type(block).__name__} is read from a file when the call is made"
+        raise Unkeyable(msg)
+    return (fields,)
+
+
+def _arguments(arguments: Mapping[str, Any] | str) -> object:
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        return orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return arguments
+
+
+def _legacy_call(call: object) -> tuple[str, object, str | None]:
+    """Name, arguments and id of an entry of `additional_kwargs["tool_calls"]`."""
+    function = field_of(call, "function")
+    if function is not None:
+        arguments = field_of(function, "arguments")
+        return str(field_of(function, "name")), _arguments(arguments or {}), field_of(call, "id")
+    name = field_of(call, "tool_name")
+    if name is None:
+        msg = f"a tool call of type {type(call).__qualname__} has no name"
+        raise Unkeyable(msg)
+    return str(name), _arguments(field_of(call, "tool_kwargs") or {}), field_of(call, "tool_id")

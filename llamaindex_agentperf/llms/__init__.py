@@ -1,0 +1,1 @@
+"""Model classes: wrappers around any LlamaIndex model."""
