@@ -11,7 +11,7 @@ demo: $(VENV)/.ready
 	$(BIN)/python -m agentperf_core demo
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=120 tests notebooks
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from langchain.agents import create_agent
+from langchain.agents import (
+    create_agent,  # pyright: ignore[reportUnknownVariableType] - its signature has BaseCheckpointSaver[Unknown]
+)
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI

@@ -1,14 +1,13 @@
-"""LlamaIndex agents, faster, cheaper and measurable.
+"""LlamaIndex agents: faster, cheaper and measurable, without a rewrite.
 
-The classes load when they are first used: importing this package costs nothing.
+Every name is loaded on first use, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from agentperf_core.optional import require
+from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
     from llamaindex_agentperf.instrumentation import (
@@ -17,27 +16,25 @@ if TYPE_CHECKING:
         instrument,
     )
     from llamaindex_agentperf.llms.cached import CachedLLM
+    from llamaindex_agentperf.profiles import model_profile
 
-__all__ = ["CachedLLM", "LatencyEventHandler", "LatencySpanHandler", "instrument"]
+__all__ = [
+    "CachedLLM",
+    "LatencyEventHandler",
+    "LatencySpanHandler",
+    "instrument",
+    "model_profile",
+]
 
-_HOMES = {
-    "CachedLLM": "llamaindex_agentperf.llms.cached",
-    "LatencyEventHandler": "llamaindex_agentperf.instrumentation",
-    "LatencySpanHandler": "llamaindex_agentperf.instrumentation",
-    "instrument": "llamaindex_agentperf.instrumentation",
-}
-
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    require("llama_index.core", extra="llamaindex", purpose=f"llamaindex_agentperf.{name}")
-    value: object = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "CachedLLM": "llms.cached",
+        "LatencyEventHandler": "instrumentation",
+        "LatencySpanHandler": "instrumentation",
+        "instrument": "instrumentation",
+        "model_profile": "profiles",
+    },
+    needs="llama_index.core",
+    extra="llamaindex",
+)

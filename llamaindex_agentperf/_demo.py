@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import httpx
 from llama_index.core.agent.workflow import FunctionAgent
@@ -30,18 +31,20 @@ class LlamaIndexDesk:
         plugins: bool,
     ) -> None:
         self._clients = (httpx.Client(), httpx.AsyncClient())
-        llm = OpenAILike(
-            model=model,
-            api_base=base_url,
-            api_key=api_key,
-            is_chat_model=True,
-            is_function_calling_model=True,
-            context_window=128_000,
+        # A dictionary, because OpenAILike's typed signature leaves out the clients that it takes.
+        options: dict[str, Any] = {
+            "model": model,
+            "api_base": base_url,
+            "api_key": api_key,
+            "is_chat_model": True,
+            "is_function_calling_model": True,
+            "context_window": 128_000,
             # Without it a streamed answer carries no usage (run-llama/llama_index#16721).
-            additional_kwargs={"stream_options": {"include_usage": True}},
-            http_client=self._clients[0],
-            async_http_client=self._clients[1],
-        )
+            "additional_kwargs": {"stream_options": {"include_usage": True}},
+            "http_client": self._clients[0],
+            "async_http_client": self._clients[1],
+        }
+        llm = OpenAILike(**options)
         self._agent = FunctionAgent(
             name="support-desk",
             tools=[FunctionTool.from_defaults(tool) for tool in tools],
@@ -54,7 +57,8 @@ class LlamaIndexDesk:
     async def ask(self, session: str, text: str) -> str:
         """Say something in a conversation and return the answer."""
         history = self._histories.setdefault(session, [])
-        answer = str(await self._agent.run(user_msg=text, chat_history=list(history)))
+        run: Any = self._agent.run  # typed as deprecated for the documented keyword call
+        answer = str(await run(user_msg=text, chat_history=list(history)))
         history += [
             ChatMessage(role="user", content=text),
             ChatMessage(role="assistant", content=answer),

@@ -79,6 +79,6 @@ def require_positive(**values: float | None) -> None:
         ConfigError: naming the first one that is not.
     """
     for name, value in values.items():
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:  # written so that NaN fails, too
             msg = f"{name} must be > 0, got {value!r}; leave it out for the default"
             raise ConfigError(msg)

@@ -68,24 +68,26 @@ class EventBus:
     """
 
     def __init__(self) -> None:
-        self._hooks: tuple[Hook, ...] = ()
+        self._hooks: tuple[tuple[object, Hook], ...] = ()
         self._faults: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may close a generator that reports a fault, in here.
+        self._lock = threading.RLock()
 
     def subscribe(self, hook: Hook) -> Callable[[], None]:
-        """Add a hook; the returned callable removes it."""
+        """Add a hook; the returned callable removes this subscription, and no other of its kind."""
+        ticket = object()
         with self._lock:
-            self._hooks = (*self._hooks, hook)
+            self._hooks = (*self._hooks, (ticket, hook))
 
         def unsubscribe() -> None:
             with self._lock:
-                self._hooks = tuple(h for h in self._hooks if h is not hook)
+                self._hooks = tuple(kept for kept in self._hooks if kept[0] is not ticket)
 
         return unsubscribe
 
     def emit(self, event: Event) -> None:
         """Hand an event to every hook; never raises."""
-        for hook in self._hooks:
+        for _, hook in self._hooks:
             try:
                 hook(event)
             except Exception as error:

@@ -1,16 +1,15 @@
-"""Optional dependencies: one helper, one sentence."""
+"""Optional dependencies: imported when needed, missed in one sentence."""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
 
 from agentperf_core.errors import MissingExtra
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
-__all__ = ["require"]
+__all__ = ["lazy_exports", "require"]
 
 
 def require(module: str, *, extra: str, purpose: str | None = None) -> ModuleType:
@@ -36,3 +35,40 @@ def require(module: str, *, extra: str, purpose: str | None = None) -> ModuleTyp
             f"pip install 'agentperf-pack[{extra}]'"
         )
         raise MissingExtra(msg, module=module, extra=extra) from error
+
+
+def lazy_exports(
+    package: str, homes: Mapping[str, str], *, needs: str, extra: str
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` of a package root whose names load on first use (PEP 562).
+
+    Users then see `package.Name`, wherever the module lives that defines it.
+
+    Args:
+        package: the root's `__name__`.
+        homes: public name to the submodule that defines it, relative to the root.
+        needs: the framework without which no name can load.
+        extra: the extra of `agentperf-pack` that brings it.
+
+    Example:
+        >>> getattr_, dir_ = lazy_exports("agentperf_core", {"Clock": "clock"}, needs="json",
+        ...                               extra="tokens")
+        >>> getattr_("Clock").__name__
+        'Clock'
+    """
+
+    def load(name: str) -> object:
+        home = homes.get(name)
+        if home is None:
+            msg = f"module {package!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        require(needs, extra=extra, purpose=f"{package}.{name}")
+        value: object = getattr(importlib.import_module(f"{package}.{home}"), name)
+        value.__module__ = package
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *homes})
+
+    return load, names

@@ -1,6 +1,7 @@
 """Never pay twice for one answer: keys, policies, stores and the exact response cache."""
 
-from agentperf_core.cache.exact import AnswerCodec, CacheRequest, ExactCache, Hit, Lease
+from agentperf_core.cache.answers import AnswerCodec, CacheRequest, Hit
+from agentperf_core.cache.exact import ExactCache, Lease
 from agentperf_core.cache.keys import MessageParts, Unkeyable, canonical, request_key, text_key
 from agentperf_core.cache.policy import AnswerFacts, CacheDecision, CachePolicy
 from agentperf_core.cache.stores import MemoryStore, Store

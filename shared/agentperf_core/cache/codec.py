@@ -18,6 +18,8 @@ from agentperf_core.types import Usage
 __all__ = ["Entry", "pack", "unpack"]
 
 _VERSION = 1
+# orjson would turn these into text on its own, and the answer would come back as something else.
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ def pack(entry: Entry) -> bytes:
         "body": entry.body,
     }
     try:
-        return orjson.dumps(record)
+        return orjson.dumps(record, option=_OPTIONS)
     except TypeError as error:
         msg = f"an answer must be plain JSON data to be stored, got {error}; it is not cached"
         raise CodecError(msg) from error
@@ -65,16 +67,23 @@ def unpack(raw: bytes) -> Entry:
     """
     try:
         record = cast("dict[str, Any]", orjson.loads(raw))
-        if record["v"] != _VERSION:
-            msg = f"stored answers have version {_VERSION}, got {record['v']!r}; clear the cache"
-            raise CodecError(msg)
-        usage = record["usage"]
-        return Entry(
-            body=record["body"],
-            made_at=float(record["at"]),
-            took_s=float(record["took"]),
-            usage=Usage(**usage) if usage is not None else None,
-        )
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        msg = f"a stored answer must be an entry of this pack, got {raw[:40]!r}; clear the cache"
+        if record["v"] == _VERSION:
+            return _entry(record)
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"a stored answer must be an entry of this pack, got {raw[:20]!r}; clear the cache"
         raise CodecError(msg) from error
+    msg = f"stored answers have version {_VERSION}, got {record['v']!r}; clear the cache"
+    raise CodecError(msg)
+
+
+def _entry(record: Mapping[str, Any]) -> Entry:
+    usage, body = record["usage"], record["body"]
+    if not isinstance(body, dict):
+        msg = f"a body is a mapping, got {type(body).__name__}"
+        raise TypeError(msg)
+    return Entry(
+        body=cast("dict[str, Any]", body),
+        made_at=float(record["at"]),
+        took_s=float(record["took"]),
+        usage=Usage(**usage) if usage is not None else None,
+    )

@@ -6,62 +6,25 @@ and `Lease`, since a stream ends later than the function that opened it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
+from agentperf_core.cache.answers import AnswerCodec, CacheRequest, Hit
 from agentperf_core.cache.codec import Entry, pack, unpack
-from agentperf_core.cache.flight import Failed, Lead, SingleFlight
-from agentperf_core.cache.policy import AnswerFacts, CacheDecision, CachePolicy, Outcome
+from agentperf_core.cache.flight import Failed, Landed, Lead, SingleFlight
+from agentperf_core.cache.policy import CacheDecision, CachePolicy
 from agentperf_core.cache.stores import MemoryStore, Store
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, DecisionMade, EventBus
 from agentperf_core.flow import Flow, Step
 
-__all__ = ["AnswerCodec", "CacheRequest", "ExactCache", "Hit", "Lease"]
+__all__ = ["ExactCache", "Lease"]
 
 T = TypeVar("T")
 
-
-class AnswerCodec(Protocol[T]):
-    """How an adapter turns its framework's answer into plain data and back."""
-
-    def facts(self, answer: T) -> AnswerFacts:
-        """What the policy needs to know of the answer."""
-        ...
-
-    def encode(self, answer: T) -> Mapping[str, Any]:
-        """The answer as plain JSON data."""
-        ...
-
-    def decode(self, body: Mapping[str, Any], decision: CacheDecision) -> T:
-        """A fresh answer with a fresh id, marked with the decision."""
-        ...
-
-    def mark(self, answer: T, decision: CacheDecision) -> T:
-        """The model's own answer, marked with the decision."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class CacheRequest:
-    """One request as the cache sees it.
-
-    Attributes:
-        key: from `request_key`; `None` if the request cannot be cached.
-        bypass: why not, where `key` is `None`.
-    """
-
-    key: str | None
-    bypass: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit(Generic[T]):
-    """An answer that is there: a fresh copy, marked with the decision."""
-
-    answer: T
-    decision: CacheDecision
+_REASONS = {
+    "hit": "an equal request was answered before",
+    "coalesced": "an equal request was in flight",
+}
 
 
 class Lease(Generic[T]):
@@ -148,7 +111,11 @@ class ExactCache:
                 got.fail(error)
                 raise
         decision = yield from got.finish(answer)
-        return codec.mark(answer, decision)
+        try:
+            return codec.mark(answer, decision)
+        except Exception as error:
+            self._bus.fault("cache.mark", error)
+            return answer
 
     def acquire(self, request: CacheRequest, codec: AnswerCodec[T]) -> Flow[Hit[T] | Lease[T]]:
         """A stored or shared answer, or the lease to make the call.
@@ -156,29 +123,37 @@ class ExactCache:
         Raises:
             BaseException: the error of the call that this one waited for, if it failed twice.
         """
-        key, started = request.key, self._clock.monotonic()
+        key = request.key
         if key is None:
-            return Lease(self, codec, request, None, started)
-        stored = yield from self.get(key)
-        hit = self._hit(key, stored, codec, "hit", "an equal request was answered before")
+            return self._lease(request, codec, None)
+        landed = self._flight.landed
+        hit = self._hit(key, (yield from self.get(key)), codec, "hit")
         if hit is not None:
             return hit
         joined = yield from self._flight.join(key)
         if isinstance(joined, Failed):
             raise joined.error
-        if isinstance(joined, Lead):
-            return Lease(self, codec, request, joined, self._clock.monotonic())
-        shared = self._decode(joined.value) if joined.value is not None else None
-        hit = self._hit(key, shared, codec, "coalesced", "an equal request was in flight")
-        return hit if hit is not None else Lease(self, codec, request, None, started)
+        if isinstance(joined, Landed):
+            entry = self._decode(joined.value) if joined.value is not None else None
+            hit = self._hit(key, entry, codec, "coalesced")
+            return hit if hit is not None else self._lease(request, codec, None)
+        if self._flight.landed != landed:
+            # An equal call may have landed between our look and our joining: look again.
+            try:
+                raw = yield from self._raw(key)
+            except BaseException as error:
+                joined.fail(error)
+                raise
+            entry = self._decode(raw) if raw is not None else None
+            hit = self._hit(key, entry, codec, "hit")
+            if hit is not None:
+                joined.land(raw)
+                return hit
+        return self._lease(request, codec, joined)
 
     def get(self, key: str) -> Flow[Entry | None]:
         """The entry under a key; a store that fails is a miss."""
-        try:
-            raw = yield from Step(self.store.get, self.store.aget, key)
-        except Exception as error:
-            self._bus.fault("cache.store", error)
-            return None
+        raw = yield from self._raw(key)
         return self._decode(raw) if raw is not None else None
 
     def put(self, key: str, raw: bytes) -> Flow[None]:
@@ -223,14 +198,30 @@ class ExactCache:
         )
         return decision
 
+    def _lease(
+        self, request: CacheRequest, codec: AnswerCodec[T], lead: Lead[bytes] | None
+    ) -> Lease[T]:
+        return Lease(self, codec, request, lead, self._clock.monotonic())
+
+    def _raw(self, key: str) -> Flow[bytes | None]:
+        try:
+            return (yield from Step(self.store.get, self.store.aget, key))
+        except Exception as error:
+            self._bus.fault("cache.store", error)
+            return None
+
     def _hit(
-        self, key: str, entry: Entry | None, codec: AnswerCodec[T], outcome: Outcome, reason: str
+        self,
+        key: str,
+        entry: Entry | None,
+        codec: AnswerCodec[T],
+        outcome: Literal["hit", "coalesced"],
     ) -> Hit[T] | None:
         if entry is None:
             return None
         decision = CacheDecision(
             outcome=outcome,
-            reason=reason,
+            reason=_REASONS[outcome],
             key=key[:16],
             age_s=max(self._clock.time() - entry.made_at, 0.0),
             saved_usage=entry.usage,

@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Hashable
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -23,8 +24,10 @@ T = TypeVar("T")
 
 _MAX_FAILURES = 2
 
-# Keys that this thread or task leads: waiting for one of them would be waiting for oneself.
-_leading: ContextVar[frozenset[Hashable]] = ContextVar("agentperf_leading", default=frozenset())
+# What this thread or task leads, by flight and key: waiting for it would be waiting for oneself.
+_leading: ContextVar[frozenset[tuple[int, Hashable]]] = ContextVar(
+    "agentperf_leading", default=frozenset()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +51,28 @@ class _Retry:
 _Result: TypeAlias = "Landed[T] | Failed | _Retry"
 
 
+def _new_future() -> Future[Any]:
+    future = Future[Any]()
+    # A running future cannot be cancelled: a follower that gives up leaves it to all the others,
+    # and one whose event loop has closed is passed over without a word.
+    future.set_running_or_notify_cancel()
+    return future
+
+
 @dataclass(slots=True)
 class _Slot(Generic[T]):
-    future: Future[_Result[T]] = field(default_factory=Future[Any])
+    future: Future[_Result[T]] = field(default_factory=_new_future)
     waiting: int = 0
     failures: int = 0
     led: bool = True
 
 
 class Lead(Generic[T]):
-    """The leader's duty: call exactly one of `land` and `fail`.
+    """The leader's duty: call one of `land` and `fail`; the first one counts.
 
     Used as a context manager around the call, it also keeps the caller from waiting for itself when
-    the same request comes up again inside the call.
+    the same request comes up again inside the call. A lead that is forgotten (a stream that nobody
+    ever read) hands over when it is collected.
     """
 
     __slots__ = ("_flight", "_key", "_slot", "_token")
@@ -69,29 +81,39 @@ class Lead(Generic[T]):
         self._flight = flight
         self._key = key
         self._slot = slot
-        self._token: Token[frozenset[Hashable]] | None = None
+        self._token: Token[frozenset[tuple[int, Hashable]]] | None = None
 
     def __enter__(self) -> Lead[T]:
-        self._token = _leading.set(_leading.get() | {self._key})
+        self._token = _leading.set(_leading.get() | {(id(self._flight), self._key)})
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._token is not None:
-            _leading.reset(self._token)
+            # A stream that another task closes leaves the block in a foreign context.
+            with suppress(ValueError):
+                _leading.reset(self._token)
+
+    def __del__(self) -> None:
+        self.fail(GeneratorExit())
 
     def land(self, value: T | None) -> None:
         """Hand the answer to everyone who waits; `None` if it may not be shared."""
-        if self._slot is not None:
-            self._flight.settle(self._key, self._slot, Landed(value))
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self._flight.settle(self._key, slot, Landed(value))
 
     def fail(self, error: BaseException) -> None:
         """Let the others try, or hand them the error if it is the second in a row."""
-        if self._slot is not None:
-            self._flight.give_up(self._key, self._slot, error)
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self._flight.give_up(self._key, slot, error)
 
 
 class SingleFlight(Generic[T]):
     """Joins equal calls; keys are any hashable values.
+
+    Attributes:
+        landed: how many flights have ended with an answer so far.
 
     Example:
         >>> from agentperf_core.flow import run
@@ -103,12 +125,18 @@ class SingleFlight(Generic[T]):
     """
 
     def __init__(self) -> None:
+        self.landed = 0
         self._slots: dict[Hashable, _Slot[T]] = {}
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may drop a forgotten lead while we are in here.
+        self._lock = threading.RLock()
+
+    def __len__(self) -> int:
+        """How many calls are in flight."""
+        return len(self._slots)
 
     def join(self, key: Hashable) -> Flow[Lead[T] | Landed[T] | Failed]:
         """Lead the call of `key`, or wait for the one that does and get its outcome."""
-        if key in _leading.get():
+        if (id(self), key) in _leading.get():
             return Lead(self, key, None)
         slot, future = self._enter(key)
         while future is not None:
@@ -130,19 +158,27 @@ class SingleFlight(Generic[T]):
     def settle(self, key: Hashable, slot: _Slot[T], result: Landed[T] | Failed) -> None:
         """End the flight of `slot`; called by its `Lead`."""
         with self._lock:
-            self._slots.pop(key, None)
+            self._forget(key, slot)
+            self.landed += 1
         slot.future.set_result(result)
 
     def give_up(self, key: Hashable, slot: _Slot[T], error: BaseException) -> None:
         """Pass the lead on, or the error after the second failure; called by the `Lead`."""
+        result: _Result[T] = _Retry()
         with self._lock:
             # A cancellation is no answer about the call: it hands over without counting.
             slot.failures += isinstance(error, Exception)
-            final = slot.failures >= _MAX_FAILURES
-            if final or slot.waiting == 0:
-                self._slots.pop(key, None)
-            woken, slot.future, slot.led = slot.future, Future[_Result[T]](), False
-        woken.set_result(Failed(error) if final else _Retry())
+            woken = slot.future
+            if slot.failures >= _MAX_FAILURES:
+                # The slot keeps this future: whoever wakes up late from the failure before finds
+                # the error in it instead of a lead.
+                self._forget(key, slot)
+                result = Failed(error)
+            else:
+                slot.future, slot.led = _new_future(), False
+                if slot.waiting == 0:
+                    self._forget(key, slot)
+        woken.set_result(result)
 
     def _enter(self, key: Hashable) -> tuple[_Slot[T], Future[_Result[T]] | None]:
         """The slot of `key` and what to wait for; nothing to wait for means to lead.
@@ -155,11 +191,13 @@ class SingleFlight(Generic[T]):
             if slot is None:
                 slot = self._slots[key] = _Slot[T]()
                 return slot, None
-            if not slot.led:
-                slot.led = True
-                return slot, None
             slot.waiting += 1
-            return slot, slot.future
+            future = slot.future
+            if slot.led:
+                return slot, future
+            slot.led = True
+            slot.waiting -= 1
+            return slot, None
 
     def _take_over(self, slot: _Slot[T]) -> Future[_Result[T]] | None:
         with self._lock:
@@ -172,8 +210,12 @@ class SingleFlight(Generic[T]):
     def _leave(self, key: Hashable, slot: _Slot[T]) -> None:
         with self._lock:
             slot.waiting -= 1
-            if not slot.led and slot.waiting == 0 and self._slots.get(key) is slot:
-                del self._slots[key]
+            if not slot.led and slot.waiting == 0:
+                self._forget(key, slot)
+
+    def _forget(self, key: Hashable, slot: _Slot[T]) -> None:
+        if self._slots.get(key) is slot:
+            del self._slots[key]
 
 
 def _wait(future: Future[Any]) -> Any:
@@ -187,5 +229,4 @@ def _wait(future: Future[Any]) -> Any:
 
 
 async def _await(future: Future[Any]) -> Any:
-    # Shielded: a follower that is cancelled must not cancel the future of all the others.
-    return await asyncio.shield(asyncio.wrap_future(future))
+    return await asyncio.wrap_future(future)

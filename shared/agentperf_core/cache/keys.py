@@ -6,8 +6,9 @@ response metadata, callbacks, time-outs, retries, secrets. Tool-call ids are rep
 position of the call, since providers draw new ones for every run.
 
 The key is SHA-256 over length-prefixed parts, so no two requests share one by concatenation.
-Digests of messages are memoised by value: a conversation that grew by one message hashes one message. The
-memo cannot go stale when a framework mutates a message, because the lookup compares what is in it.
+Digests of messages are memoised by value: a conversation that grew by one message hashes one
+message. The memo cannot go stale when a framework mutates a message, because the lookup compares
+what is in it.
 """
 
 from __future__ import annotations
@@ -97,20 +98,23 @@ def request_key(
     head = canonical([tenant, version, model, params or {}])
     pieces: list[bytes] = []
     position: dict[str, int] = {}
+    calls = 0
     for parts in messages:
-        pieces.append(_digest(parts))
+        pieces.append(b"m" + _digest(parts))
         for call_id in parts.call_ids:
-            position[call_id] = len(position)
+            # Some providers number the calls of each turn anew: an id means its latest call.
+            position[call_id] = calls
+            calls += 1
         if parts.answers is not None:
             # An id that no call in the history has keeps its own text.
             where = position.get(parts.answers)
-            pieces.append(b"#%d" % where if where is not None else parts.answers.encode())
+            pieces.append(b"#%d" % where if where is not None else b"=" + _bytes(parts.answers))
     return _hash((_VERSION, head, *sorted(tools), b"", *pieces)).hex()
 
 
 def text_key(prompt: str, *rest: str) -> str:
     """The key of plain strings, for interfaces that hand over nothing better."""
-    return _hash((_VERSION, *(part.encode() for part in (prompt, *rest)))).hex()
+    return _hash((_VERSION, *(_bytes(part) for part in (prompt, *rest)))).hex()
 
 
 _MEMO_BYTES = 32 * 1024 * 1024
@@ -124,24 +128,32 @@ def _digest(parts: MessageParts) -> bytes:
     if found is not None:
         return found
     content = parts.content
-    raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    raw = _bytes(content) if isinstance(content, str) else content
     digest = _hash(
         (
-            parts.role.encode(),
+            _bytes(parts.role),
             b"t" if isinstance(content, str) else b"j",
             raw,
-            b"" if parts.name is None else b"=" + parts.name.encode("utf-8", "surrogatepass"),
+            b"" if parts.name is None else b"=" + _bytes(parts.name),
             parts.calls,
             parts.extra,
         )
     )
-    _memo_size += len(raw) + len(parts.calls) + len(parts.extra) + 300
-    if _memo_size > _MEMO_BYTES:
+    size = len(raw) + len(parts.calls) + len(parts.extra) + 300
+    if size > _MEMO_BYTES // 8:
+        return digest
+    if _memo_size + size > _MEMO_BYTES:
         # Starting over is simpler than an order of use, and costs one pass over live histories.
         _memo.clear()
-        _memo_size = len(raw) + 300
+        _memo_size = 0
+    _memo_size += size
     _memo[parts] = digest
     return digest
+
+
+def _bytes(text: str) -> bytes:
+    # Half of an emoji, as a cut-off stream may leave it, is a text like any other here.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _hash(parts: Iterable[bytes]) -> bytes:

@@ -71,7 +71,7 @@ class CachePolicy:
     def refuse_answer(self, facts: AnswerFacts) -> str | None:
         """Why the answer must not be stored, or `None` if it may."""
         cut_off = (
-            facts.finish_reason not in _WHOLE
+            facts.finish_reason.lower() not in _WHOLE  # Gemini shouts "STOP"
             if facts.finish_reason is not None
             else facts.provider_reports_finish
         )

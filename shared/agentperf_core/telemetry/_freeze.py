@@ -1,88 +1,20 @@
-"""Open spans, and how a run of them becomes an immutable `Trace`."""
+"""How a finished run of open spans becomes an immutable `Trace`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from operator import attrgetter
+from typing import TypeAlias
 
-from agentperf_core.telemetry.spans import Span, SpanKind, Status, Trace
+from agentperf_core.events import EventBus
+from agentperf_core.telemetry._open import OpenSpan, Run
+from agentperf_core.telemetry.spans import Span, SpanKind, Trace
 from agentperf_core.types import Usage
 
-if TYPE_CHECKING:
-    from array import array
-
-__all__ = ["OpenSpan", "Pricer", "Run", "default_pricer", "freeze"]
+__all__ = ["Pricer", "freeze", "never_raising"]
 
 Pricer: TypeAlias = Callable[[Usage, str, str | None], Decimal | None]
-
-
-class OpenSpan:
-    """A span while it runs: mutable, slotted, filled by the hot path."""
-
-    __slots__ = (
-        "attributes",
-        "cache",
-        "chunk_ns",
-        "chunks",
-        "end_ns",
-        "error",
-        "id",
-        "kind",
-        "model",
-        "name",
-        "parent_id",
-        "provider",
-        "run",
-        "start_ns",
-        "status",
-        "usage",
-    )
-
-    def __init__(
-        self,
-        run: Run,
-        id: Hashable,  # noqa: A002 - the field's own name
-        parent_id: Hashable | None,
-        kind: SpanKind,
-        name: str,
-        start_ns: int,
-    ) -> None:
-        self.run = run
-        self.id = id
-        self.parent_id = parent_id
-        self.kind = kind
-        self.name = name
-        self.start_ns = start_ns
-        self.end_ns: int | None = None
-        self.status: Status = "ok"
-        self.error: str | None = None
-        self.model: str | None = None
-        self.provider: str | None = None
-        self.usage: Usage | None = None
-        self.chunks = 0
-        self.chunk_ns: array[int] | None = None
-        self.cache: Mapping[str, Any] | None = None
-        self.attributes: Mapping[str, Any] | None = None
-
-
-class Run:
-    """All spans of one run in order of start."""
-
-    __slots__ = ("dropped", "frozen", "overflow", "root_id", "spans", "started_at")
-
-    def __init__(self, root_id: Hashable, started_at: float) -> None:
-        self.root_id = root_id
-        self.started_at = started_at
-        self.spans: list[OpenSpan] = []
-        self.overflow: set[Hashable] = set()
-        self.dropped = 0
-        self.frozen: Trace | None = None
-
-    @property
-    def root(self) -> OpenSpan:
-        """The span that began the run."""
-        return self.spans[0]
 
 
 def freeze(run: Run, pricer: Pricer) -> Trace:
@@ -91,18 +23,21 @@ def freeze(run: Run, pricer: Pricer) -> Trace:
     An LLM span around another LLM span is a wrapper of the same call (a cache, a router, a
     framework's nested event): it becomes a `CHAIN` span without usage, so nothing counts twice.
     """
-    by_id = {span.id: span for span in run.spans}
-    wrappers = _wrappers(run, by_id)
+    # Threads may append in another order than they read the clock; a parent still comes first.
+    recorded = sorted(run.spans, key=attrgetter("start_ns"))
+    ids = _unique_ids(recorded)
+    wrappers = _wrappers(recorded)
     spans: list[Span] = []
-    for span in run.spans:
+    for span in recorded:
         kind = _kind(span, wrappers)
-        usage = span.usage if span.id not in wrappers else None
-        billed = usage is not None and span.cache is None and span.model is not None
+        usage = span.usage if span not in wrappers else None
+        cost = None
+        if usage is not None and span.model is not None and kind is not SpanKind.CACHE:
+            cost = pricer(usage, span.model, span.provider)
         spans.append(
             Span(
-                id=str(span.id),
-                # A parent outside this run (the handler was attached further in) is no parent here.
-                parent_id=str(span.parent_id) if span.parent_id in by_id else None,
+                id=ids[span],
+                parent_id=ids.get(span.parent) if span.parent is not None else None,
                 kind=kind,
                 name=span.name,
                 start_ns=span.start_ns,
@@ -112,9 +47,7 @@ def freeze(run: Run, pricer: Pricer) -> Trace:
                 model=span.model,
                 provider=span.provider,
                 usage=usage,
-                cost_usd=pricer(usage, span.model, span.provider)
-                if billed and usage is not None and span.model is not None
-                else None,
+                cost_usd=cost,
                 chunk_ns=tuple(span.chunk_ns) if span.chunk_ns is not None else (),
                 chunks=span.chunks,
                 cache=span.cache,
@@ -126,27 +59,50 @@ def freeze(run: Run, pricer: Pricer) -> Trace:
     )
 
 
-def _wrappers(run: Run, by_id: Mapping[Hashable, OpenSpan]) -> set[Hashable]:
-    found: set[Hashable] = set()
-    for span in run.spans:
+def _unique_ids(spans: Sequence[OpenSpan]) -> dict[OpenSpan, str]:
+    """Ids as text; one that was used again after its end gets a number."""
+    ids: dict[OpenSpan, str] = {}
+    seen: dict[str, int] = {}
+    for span in spans:
+        text = str(span.id)
+        seen[text] = again = seen.get(text, 0) + 1
+        ids[span] = text if again == 1 else f"{text}#{again}"
+    return ids
+
+
+def _wrappers(spans: Sequence[OpenSpan]) -> set[OpenSpan]:
+    found: set[OpenSpan] = set()
+    for span in spans:
         if span.kind is not SpanKind.LLM:
             continue
-        parent = by_id.get(span.parent_id) if span.parent_id is not None else None
-        while parent is not None:
-            if parent.kind is SpanKind.LLM:
-                found.add(parent.id)
-            parent = by_id.get(parent.parent_id) if parent.parent_id is not None else None
+        parent = span.parent
+        while parent is not None and parent.kind is not SpanKind.LLM:
+            parent = parent.parent
+        if parent is not None:
+            found.add(parent)
     return found
 
 
-def _kind(span: OpenSpan, wrappers: set[Hashable]) -> SpanKind:
+def _kind(span: OpenSpan, wrappers: set[OpenSpan]) -> SpanKind:
     if span.cache is not None:
         return SpanKind.CACHE
-    return SpanKind.CHAIN if span.id in wrappers else span.kind
+    return SpanKind.CHAIN if span in wrappers else span.kind
 
 
-def default_pricer() -> Pricer:
-    """Prices from the pack's price book, which loads its data on first use."""
-    from agentperf_core.accounting.pricing import PRICES
+def never_raising(pricer: Pricer | None, bus: EventBus) -> Pricer:
+    """The pricer, or by default the pack's price book, that finds no price instead of failing."""
 
-    return lambda usage, model, provider: PRICES.price(usage, model, provider=provider)
+    def price(usage: Usage, model: str, provider: str | None) -> Decimal | None:
+        try:
+            return (pricer or _by_book)(usage, model, provider)
+        except Exception as error:
+            bus.fault("pricer", error)
+            return None
+
+    return price
+
+
+def _by_book(usage: Usage, model: str, provider: str | None) -> Decimal | None:
+    from agentperf_core.accounting.pricing import PRICES  # loads its data on first use
+
+    return PRICES.price(usage, model, provider=provider)

@@ -8,8 +8,10 @@ shares add up to the wall time, however many branches ran in parallel.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentperf_core.telemetry.spans import Span, SpanKind, Trace
 
@@ -22,6 +24,7 @@ __all__ = [
     "self_ns",
     "steps",
     "tool_groups",
+    "turns_of",
 ]
 
 
@@ -130,9 +133,14 @@ def breakdown(traces: Iterable[Trace]) -> tuple[KindShare, ...]:
     return tuple(sorted(shares, key=lambda share: (-share.critical_s, -share.busy_s, share.kind)))
 
 
+def turns_of(trace: Trace) -> list[Span]:
+    """The model turns of a run, cached ones included, in order of start."""
+    return [span for span in trace.spans if _is_model_turn(span)]
+
+
 def steps(trace: Trace) -> int:
     """How many model turns the run took, cached ones included."""
-    return sum(1 for span in trace.spans if _is_model_turn(span))
+    return len(turns_of(trace))
 
 
 def tool_groups(trace: Trace) -> list[list[Span]]:
@@ -141,22 +149,21 @@ def tool_groups(trace: Trace) -> list[list[Span]]:
     Frameworks hang each call under a node of its own, so siblings are found by time: all tools of
     one agent that start after the same model turn and before the next one.
     """
-    by_id = {span.id: span for span in trace.spans}
+    places = _places(trace)
     turns: dict[str, list[int]] = {}
-    tools: dict[str, list[Span]] = {}
+    groups: dict[tuple[str, int], list[Span]] = {}
     for span in trace.spans:
-        if _is_model_turn(span):
-            turns.setdefault(_agent_of(span, by_id), []).append(span.start_ns)
-        elif _is_tool_call(span) and not _inside_tool(span, by_id):
-            tools.setdefault(_agent_of(span, by_id), []).append(span)
-    groups: list[list[Span]] = []
-    for agent, calls in tools.items():
-        grouped: dict[int, list[Span]] = {}
-        for call in calls:
-            turn = sum(1 for start in turns.get(agent, ()) if start <= call.start_ns)
-            grouped.setdefault(turn, []).append(call)
-        groups.extend(grouped.values())
-    return groups
+        agent, in_tool = places[span.id]
+        # A model that a tool calls is no turn of the agent.
+        if _is_model_turn(span) and not in_tool:
+            turns.setdefault(agent, []).append(span.start_ns)
+    for span in trace.spans:
+        agent, in_tool = places[span.id]
+        if _is_tool_call(span) and not in_tool:
+            # Spans are in order of start, so each agent's turns are, too.
+            turn = bisect_right(turns.get(agent, ()), span.start_ns)
+            groups.setdefault((agent, turn), []).append(span)
+    return list(groups.values())
 
 
 def parallelism_lost_s(groups: Sequence[Sequence[Span]]) -> float:
@@ -192,21 +199,22 @@ def _is_tool_call(span: Span) -> bool:
     return span.kind is SpanKind.CACHE and (span.cache or {}).get("of") == "tool"
 
 
-def _agent_of(span: Span, by_id: dict[str, Span]) -> str:
-    seen = span
-    while seen.parent_id is not None:
-        seen = by_id[seen.parent_id]
-        if seen.kind is SpanKind.AGENT:
-            break
-    return seen.id
+class _Place(NamedTuple):
+    """Where a span is: the agent (or root) it works for, and whether a tool of it called it."""
+
+    agent: str
+    in_tool: bool
 
 
-def _inside_tool(span: Span, by_id: dict[str, Span]) -> bool:
-    parent = by_id.get(span.parent_id) if span.parent_id is not None else None
-    while parent is not None:
-        if parent.kind is SpanKind.TOOL:
-            return True
-        if parent.kind is SpanKind.AGENT:
-            return False
-        parent = by_id.get(parent.parent_id) if parent.parent_id is not None else None
-    return False
+def _places(trace: Trace) -> dict[str, _Place]:
+    by_id = {span.id: span for span in trace.spans}
+    places: dict[str, _Place] = {}
+    # Parents come before their children; one that is missing from a torn file counts as the root.
+    for span in trace.spans:
+        parent = by_id.get(span.parent_id) if span.parent_id is not None else None
+        if parent is None or parent.kind is SpanKind.AGENT or parent.id not in places:
+            places[span.id] = _Place((parent or span).id, in_tool=False)
+        else:
+            above = places[parent.id]
+            places[span.id] = _Place(above.agent, above.in_tool or parent.kind is SpanKind.TOOL)
+    return places

@@ -95,7 +95,7 @@ def diagnose(
     faster_than: float = 0.5,
     cheaper_model: str | None = None,
 ) -> list[Finding]:
-    """What to change, the largest saving first; empty if nothing is worth a word.
+    """What to change, high severity first, then the largest saving; empty if all is well.
 
     Args:
         report: the runs to look at; failed and zero-length runs are fine.

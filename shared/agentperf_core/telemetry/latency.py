@@ -112,7 +112,10 @@ class LatencyReport:
 
     @cached_property
     def unpriced_calls(self) -> int:
-        """Model and embedding calls whose price is unknown; `cost_usd` leaves them out."""
+        """Model and embedding calls whose price is unknown; `cost_usd` leaves them out.
+
+        A call that failed before the provider reported tokens is free and does not count.
+        """
         return sum(1 for span in self._paid if span.cost_usd is None)
 
     @cached_property
@@ -213,7 +216,10 @@ class LatencyReport:
     def _paid(self) -> tuple[Span, ...]:
         paid = (SpanKind.LLM, SpanKind.EMBEDDING)
         return tuple(
-            span for trace in self.traces for span in trace.of_kind(*paid) if span.usage is not None
+            span
+            for trace in self.traces
+            for span in trace.of_kind(*paid)
+            if span.usage is not None or span.status == "ok"
         )
 
 

@@ -11,11 +11,9 @@ set-up) is part of the LLM span.
 
 from __future__ import annotations
 
-import threading
 from array import array
-from collections import OrderedDict, deque
 from collections.abc import Generator, Hashable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
@@ -23,7 +21,8 @@ from uuid import uuid4
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import ConfigError, require_positive
 from agentperf_core.events import BUS, EventBus
-from agentperf_core.telemetry._freeze import OpenSpan, Pricer, Run, default_pricer, freeze
+from agentperf_core.telemetry._freeze import Pricer, freeze, never_raising
+from agentperf_core.telemetry._open import OpenSpan, Run, RunTable, describe, outcome
 from agentperf_core.telemetry.spans import SpanKind, Status, Trace
 from agentperf_core.types import Usage
 
@@ -41,7 +40,8 @@ class Sink(Protocol):
         ...
 
 
-_current: ContextVar[Hashable | None] = ContextVar("agentperf_span", default=None)
+# The spans that `Recorder.span` has opened around here, the innermost last, of every recorder.
+_around: ContextVar[tuple[Hashable, ...]] = ContextVar("agentperf_spans", default=())
 
 
 class Recorder:
@@ -56,7 +56,7 @@ class Recorder:
             that abandoned streams cannot leak.
         sinks: receive each run when its root span ends.
         pricer: price of a usage; default `accounting.PriceBook().price`.
-        bus: where faults of sinks are reported.
+        bus: where faults of sinks and of the pricer are reported.
 
     Raises:
         ConfigError: if a bound is below 1.
@@ -87,16 +87,12 @@ class Recorder:
         )
         self._clock = clock
         self._now = clock.monotonic_ns
-        self._max_spans = max_spans
         self._max_chunks = max_chunks
-        self._max_open = max_open
         self._sinks = tuple(sinks)
-        self._pricer = pricer
+        self._price = never_raising(pricer, bus)
         self._bus = bus
-        self._open: dict[Hashable, OpenSpan] = {}
-        self._runs: OrderedDict[Hashable, Run] = OrderedDict()
-        self._done: deque[Run] = deque(maxlen=max_traces)
-        self._lock = threading.Lock()
+        self._table = RunTable(max_traces=max_traces, max_spans=max_spans, max_open=max_open)
+        self._open = self._table.open
 
     def start(
         self,
@@ -109,19 +105,24 @@ class Recorder:
         provider: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        """Open a span; one whose parent is not open begins a run of its own."""
+        """Open a span; one whose parent is not open begins a run of its own.
+
+        An id that is still open is closed first, as unfinished: its end was missed.
+        """
+        if span_id in self._open:
+            self.end(span_id, status="unfinished")
         parent = self._open.get(parent_id) if parent_id is not None else None
-        run = parent.run if parent is not None else self._begin(span_id)
-        span = OpenSpan(run, span_id, parent_id, kind, name, self._now())
+        run = parent.run if parent is not None else Run(span_id, self._clock.time())
+        span = OpenSpan(run, span_id, parent, kind, name, self._now())
         span.model = model
         span.provider = provider
         span.attributes = attributes
-        if len(run.spans) < self._max_spans:
-            run.spans.append(span)
-        else:
-            run.dropped += 1
-            run.overflow.add(span_id)
-        self._open[span_id] = span
+        stale = self._table.add(span)
+        if stale is not None:
+            self._finish(stale)
+        if run.closed:
+            # Another thread ended the run meanwhile, and nobody will look for this span.
+            self.end(span_id, status="unfinished")
 
     def chunk(self, span_id: Hashable) -> None:
         """Note that a piece of a streamed answer arrived."""
@@ -155,27 +156,27 @@ class Recorder:
         Args:
             span_id: as given to `start`.
             usage: tokens of the call, if reported.
-            model: the model that answered, if it differs from the one asked.
+            model: the model that answered; kept as `response_model` beside the one asked for.
             error: what was raised.
-            status: how it ended; by default `"error"` with an error, `"ok"` without.
+            status: how it ended; by default `"ok"` without an error, `"cancelled"` with a
+                cancellation or a closed generator, else `"error"`.
             cache: what a cache says of its hit; makes the span a `CACHE` span, billed nothing.
         """
-        span = self._open.pop(span_id, None)
+        span = self._table.remove(span_id)
         if span is None:
             return
         span.end_ns = self._now()
         span.usage = usage
         span.cache = cache
-        if model is not None:
+        if span.model is None:
             span.model = model
+        elif model is not None and model != span.model:
+            span.attributes = {**(span.attributes or {}), "response_model": model}
         if error is not None:
-            span.error = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        span.status = status or ("error" if error is not None else "ok")
-        run = span.run
-        if span is run.root:
-            self._finish(run)
-        elif run.overflow:
-            run.overflow.discard(span_id)
+            span.error = describe(error)
+        span.status = status or outcome(error)
+        if span.parent is None:
+            self._finish(span.run)
 
     @contextmanager
     def span(
@@ -192,10 +193,10 @@ class Recorder:
             msg = f"kind must be one of {[k.value for k in SpanKind]}, got {kind!r}; use SpanKind"
             raise ConfigError(msg) from error
         span_id = uuid4().hex
-        self.start(
-            span_id, known, name, parent_id=_current.get(), model=model, attributes=attributes
-        )
-        token = _current.set(span_id)
+        around = _around.get()
+        parent_id = next((outer for outer in reversed(around) if outer in self._open), None)
+        self.start(span_id, known, name, parent_id=parent_id, model=model, attributes=attributes)
+        token = _around.set((*around, span_id))
         try:
             yield span_id
         except BaseException as error:
@@ -204,17 +205,17 @@ class Recorder:
         else:
             self.end(span_id)
         finally:
-            _current.reset(token)
+            # An async generator that another task closes leaves the block in a foreign context.
+            with suppress(ValueError):
+                _around.reset(token)
 
     def traces(self) -> tuple[Trace, ...]:
         """The finished runs that are still kept, oldest first, with prices where known."""
-        with self._lock:
-            runs = tuple(self._done)
-        return tuple(self._trace(run) for run in runs)
+        return tuple(self._trace(run) for run in self._table.finished())
 
     def open_runs(self) -> int:
         """How many runs have begun and not ended."""
-        return len(self._runs)
+        return len(self._table)
 
     def report(self) -> LatencyReport:
         """A `LatencyReport` over the finished runs that are still kept."""
@@ -224,33 +225,11 @@ class Recorder:
 
     def clear(self) -> None:
         """Forget the finished runs; open ones go on."""
-        with self._lock:
-            self._done.clear()
-
-    def _begin(self, root_id: Hashable) -> Run:
-        run = Run(root_id, self._clock.time())
-        with self._lock:
-            self._runs[root_id] = run
-            stale = None
-            if len(self._runs) > self._max_open:
-                stale = next(iter(self._runs.values()))
-        if stale is not None:
-            self._finish(stale)
-        return run
+        self._table.forget()
 
     def _finish(self, run: Run) -> None:
-        with self._lock:
-            if self._runs.get(run.root_id) is not run:
-                return
-            del self._runs[run.root_id]
-            now = self._now()
-            for span in run.spans:
-                if span.end_ns is None:
-                    self._open.pop(span.id, None)
-                    span.end_ns, span.status = now, "unfinished"
-            for span_id in run.overflow:
-                self._open.pop(span_id, None)
-            self._done.append(run)
+        if not self._table.close(run, self._now()):
+            return
         for sink in self._sinks:
             try:
                 sink.emit(self._trace(run))
@@ -259,5 +238,5 @@ class Recorder:
 
     def _trace(self, run: Run) -> Trace:
         if run.frozen is None:
-            run.frozen = freeze(run, self._pricer or default_pricer())
+            run.frozen = freeze(run, self._price)
         return run.frozen

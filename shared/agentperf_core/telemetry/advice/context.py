@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from agentperf_core.telemetry.diagnosis import Finding, Thresholds
 from agentperf_core.telemetry.latency import LatencyReport
+from agentperf_core.telemetry.spans import Span
 from agentperf_core.telemetry.whatif import Override, replay_s
 
 __all__ = ["Context", "Rule"]
@@ -32,12 +33,11 @@ class Context:
         """`"high"` if `seconds` is more than a fifth of the wall time."""
         return "high" if seconds > _TOP_SHARE * self.report.wall_s else "low"
 
-    def saving_of_skipping(self, repeated: set[tuple[str, str]]) -> float:
-        """Seconds saved if the given (trace id, span id) pairs took no time."""
-        return sum(
-            max(t.seconds - replay_s(t, lambda s, t=t: 0 if (t.id, s.id) in repeated else None), 0)
-            for t in self.report.traces
-        )
+    def saving_of_skipping(self, skipped: Iterable[Span]) -> float:
+        """Seconds saved if the given spans took no time."""
+        # By identity: ids are unique within one trace only, and spans are not hashable.
+        ids = {id(span) for span in skipped}
+        return self.saving_s(lambda span: 0 if id(span) in ids else None)
 
 
 Rule: TypeAlias = Callable[[Context], Iterator[Finding]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from statistics import median
 
@@ -11,11 +11,14 @@ from agentperf_core.telemetry.advice.context import Context
 from agentperf_core.telemetry.spans import Span
 from agentperf_core.types import Usage
 
-__all__ = ["price_difference", "price_of_input", "seconds_per_token", "speed_up"]
+__all__ = ["input_beyond", "price_difference", "price_of_input", "seconds_per_token", "speed_up"]
 
 
-def speed_up(context: Context) -> tuple[float, str]:
-    """How long the fastest model seen takes per call, as a part of the slowest one's."""
+def speed_up(context: Context) -> tuple[Callable[[Span], float], str]:
+    """What part of a call's time the fastest model seen would take for it, and how that is known.
+
+    Speeds are seconds per output token; a call of the fastest model stays as it is.
+    """
     by_model: dict[str, list[float]] = {}
     for span in context.report.llm_calls:
         if span.model is not None and span.usage is not None and span.usage.output_tokens:
@@ -24,9 +27,13 @@ def speed_up(context: Context) -> tuple[float, str]:
     if len(speeds) > 1:
         fast, slow = min(speeds, key=speeds.__getitem__), max(speeds, key=speeds.__getitem__)
         if 0 < speeds[fast] < speeds[slow]:
-            return speeds[fast] / speeds[slow], f"{fast} was that much faster than {slow} here"
+            times = speeds[slow] / speeds[fast]
+            return (
+                lambda span: speeds[fast] / speeds.get(span.model or "", speeds[fast]),
+                f"every call at the speed of {fast}, here {times:.1f} times that of {slow}",
+            )
     return (
-        context.faster_than,
+        lambda _: context.faster_than,
         f"assuming a model that takes {context.faster_than:.0%} of today's time per call",
     )
 
@@ -46,11 +53,21 @@ def price_difference(context: Context) -> Decimal | None:
     return total
 
 
-def price_of_input(span: Span, tokens: int) -> Decimal | None:
-    """USD that `tokens` uncached input tokens of the span's model cost."""
+def input_beyond(usage: Usage, limit: int) -> Usage:
+    """The input tokens over `limit`, taken from cached and uncached ones in proportion."""
+    part = max(usage.input_tokens - limit, 0) / max(usage.input_tokens, 1)
+    return Usage(
+        uncached_input_tokens=round(usage.uncached_input_tokens * part),
+        cached_input_tokens=round(usage.cached_input_tokens * part),
+        cache_write_tokens=round(usage.cache_write_tokens * part),
+    )
+
+
+def price_of_input(span: Span, usage: Usage) -> Decimal | None:
+    """USD that the span's model takes for `usage`; `None` if the call itself has no price."""
     if span.model is None or span.cost_usd is None:
         return None
-    return PRICES.price(Usage(uncached_input_tokens=tokens), span.model, provider=span.provider)
+    return PRICES.price(usage, span.model, provider=span.provider)
 
 
 def seconds_per_token(calls: Sequence[Span]) -> float | None:

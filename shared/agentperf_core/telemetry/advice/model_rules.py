@@ -9,11 +9,13 @@ from statistics import median
 from agentperf_core.telemetry.advice import fixes
 from agentperf_core.telemetry.advice.context import Context
 from agentperf_core.telemetry.advice.estimates import (
+    input_beyond,
     price_difference,
     price_of_input,
     seconds_per_token,
     speed_up,
 )
+from agentperf_core.telemetry.analysis import turns_of
 from agentperf_core.telemetry.diagnosis import Finding
 from agentperf_core.telemetry.spans import Span, SpanKind
 
@@ -36,10 +38,10 @@ def slow_model(context: Context) -> Iterator[Finding]:
             f", {len(slow)} of them over {limits.llm_seconds:g} s "
             f"(longest {longest.seconds:.2f} s, {longest.model or longest.name})"
         )
-    factor, basis = speed_up(context)
+    part, basis = speed_up(context)
     saving = context.saving_s(
         lambda span: (
-            round((span.end_ns - span.start_ns) * factor) if span.kind is SpanKind.LLM else None
+            round((span.end_ns - span.start_ns) * part(span)) if span.kind is SpanKind.LLM else None
         )
     )
     yield Finding(
@@ -57,7 +59,7 @@ def slow_model(context: Context) -> Iterator[Finding]:
 def repeated_requests(context: Context) -> Iterator[Finding]:
     """Model calls with the same input as an earlier one: an exact cache answers them."""
     seen: set[object] = set()
-    repeated: set[tuple[str, str]] = set()
+    repeated: list[Span] = []
     cost = Decimal(0)
     priced = True
     for trace in context.report.traces:
@@ -67,10 +69,12 @@ def repeated_requests(context: Context) -> Iterator[Finding]:
                 continue
             key = (span.model, mark)
             if key in seen:
-                repeated.add((trace.id, span.id))
+                repeated.append(span)
                 priced = priced and span.cost_usd is not None
                 cost += span.cost_usd or Decimal(0)
-            seen.add(key)
+            elif span.status == "ok":
+                # What failed is not cached: trying it again is no repetition.
+                seen.add(key)
     if not repeated:
         return
     saving = context.saving_of_skipping(repeated)
@@ -94,16 +98,15 @@ def many_steps(context: Context) -> Iterator[Finding]:
     over = [n for n in context.report.steps if n > limit]
     if not over:
         return
-    turns = [span.seconds for span in context.report.llm_calls]
-    extra = sum(n - limit for n in over)
+    extra = [turn for trace in context.report.traces for turn in turns_of(trace)[limit:]]
     yield Finding(
         rule="many-steps",
         severity="high",
         evidence=f"{len(over)} runs took more than {limit} model turns (most: {max(over)}).",
         advice="Ask for several tool calls in one turn, or give a tool that does the whole job.",
         fix=fixes.FEWER_STEPS,
-        saving_s=extra * median(turns) if turns else None,
-        basis=f"{extra} turns beyond the limit at the median call's length",
+        saving_s=context.saving_of_skipping(extra),
+        basis=f"{len(extra)} turns beyond the limit replayed at zero length",
     )
 
 
@@ -114,17 +117,18 @@ def long_prompts(context: Context) -> Iterator[Finding]:
     if not long:
         return
     slope = seconds_per_token(context.report.llm_calls)
-    over = {s.id: s.usage.input_tokens - limit for s in long if s.usage is not None}
+    # By identity: ids are unique within one trace only, and spans are not hashable.
+    over = {id(s): input_beyond(s.usage, limit) for s in long if s.usage is not None}
     saving = None
     if slope is not None:
         saving = context.saving_s(
             lambda s: (
-                max(round(s.end_ns - s.start_ns - slope * over[s.id] * 1e9), 0)
-                if s.id in over
+                max(round(s.end_ns - s.start_ns - slope * cut.uncached_input_tokens * 1e9), 0)
+                if (cut := over.get(id(s))) is not None
                 else None
             )
         )
-    costs = [price_of_input(span, over[span.id]) for span in long]
+    costs = [price_of_input(span, over[id(span)]) for span in long]
     known = [cost for cost in costs if cost is not None]
     yield Finding(
         rule="long-prompts",

@@ -9,7 +9,7 @@ from agentperf_core.telemetry import analysis
 from agentperf_core.telemetry.advice import fixes
 from agentperf_core.telemetry.advice.context import Context
 from agentperf_core.telemetry.diagnosis import Finding
-from agentperf_core.telemetry.spans import Span, SpanKind, Trace
+from agentperf_core.telemetry.spans import Span
 from agentperf_core.telemetry.whatif import branches, replay_s
 
 __all__ = ["serial_tools", "slow_tools"]
@@ -42,12 +42,14 @@ def serial_tools(context: Context) -> Iterator[Finding]:
 def slow_tools(context: Context) -> Iterator[Finding]:
     """Tools over the limit, one finding per tool."""
     limit = context.thresholds.tool_seconds
-    names = {span.name for span in context.report.tool_calls if span.seconds > limit}
-    for name in sorted(names):
-        calls = [span for span in context.report.tool_calls if span.name == name]
+    by_name: dict[str, list[Span]] = {}
+    for span in context.report.tool_calls:
+        by_name.setdefault(span.name, []).append(span)
+    for name, calls in sorted(by_name.items()):
         slow = [span for span in calls if span.seconds > limit]
-        repeats = _repeats(context.report.traces, name)
-        saving = context.saving_of_skipping(repeats)
+        if not slow:
+            continue
+        repeats = _repeats(calls)
         yield Finding(
             rule="slow-tool",
             severity=context.severity(sum(span.seconds for span in slow)),
@@ -61,7 +63,7 @@ def slow_tools(context: Context) -> Iterator[Finding]:
                 else "Make the tool itself faster, or ask for its calls together."
             ),
             fix=fixes.CACHED_TOOL if repeats else {},
-            saving_s=saving if repeats else None,
+            saving_s=context.saving_of_skipping(repeats) if repeats else None,
             basis=f"{len(repeats)} repeated calls replayed at zero length" if repeats else "",
         )
 
@@ -71,14 +73,16 @@ def _serial(group: Sequence[Span]) -> bool:
     return any(a.end_ns <= b.start_ns for a, b in pairwise(ordered))
 
 
-def _repeats(traces: Sequence[Trace], name: str) -> set[tuple[str, str]]:
-    seen: set[str] = set()
-    found: set[tuple[str, str]] = set()
-    for trace in traces:
-        for span in trace.of_kind(SpanKind.TOOL):
-            mark = span.attributes.get("input_hash")
-            if span.name == name and mark is not None:
-                if mark in seen:
-                    found.add((trace.id, span.id))
-                seen.add(mark)
+def _repeats(calls: Sequence[Span]) -> list[Span]:
+    seen: set[object] = set()
+    found: list[Span] = []
+    for span in calls:
+        mark = span.attributes.get("input_hash")
+        if mark is None:
+            continue
+        if mark in seen:
+            found.append(span)
+        elif span.status == "ok":
+            # What failed is not cached: trying it again is no repetition.
+            seen.add(mark)
     return found

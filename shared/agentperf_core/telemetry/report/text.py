@@ -98,6 +98,9 @@ def _model_rows(report: LatencyReport) -> Iterator[tuple[str, str]]:
             "tokens",
             f"{fmt.count(usage.input_tokens)} in{note}, {fmt.output_tokens(usage)}{estimated}",
         )
+    silent = sum(span.usage is None and span.status == "ok" for span in report.llm_calls)
+    if silent:
+        yield "no tokens reported", f"by {fmt.plural(silent, 'call')} (ask for usage in streams)"
     yield "cost", fmt.cost(report)
     if report.cache_hits:
         yield "saved by cache", fmt.plural(report.saved_usage.total_tokens, "token")

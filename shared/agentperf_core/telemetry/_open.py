@@ -1,0 +1,192 @@
+"""Spans and runs while they are open: mutable, slotted, filled by the hot path, and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from agentperf_core.telemetry.spans import SpanKind, Status, Trace
+from agentperf_core.types import Usage
+
+if TYPE_CHECKING:
+    from array import array
+
+__all__ = ["OpenSpan", "Run", "RunTable", "describe", "outcome"]
+
+_MAX_ERROR = 500  # characters kept of an error: some providers echo the whole request in it
+
+
+class OpenSpan:
+    """A span while it runs."""
+
+    __slots__ = (
+        "attributes",
+        "cache",
+        "chunk_ns",
+        "chunks",
+        "end_ns",
+        "error",
+        "id",
+        "kind",
+        "model",
+        "name",
+        "parent",
+        "provider",
+        "run",
+        "start_ns",
+        "status",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        run: Run,
+        id: Hashable,  # noqa: A002 - the field's own name
+        parent: OpenSpan | None,
+        kind: SpanKind,
+        name: str,
+        start_ns: int,
+    ) -> None:
+        self.run = run
+        self.id = id
+        # The span itself, not its id: ids that a framework uses twice cannot make a circle then.
+        self.parent = parent
+        self.kind = kind
+        self.name = name
+        self.start_ns = start_ns
+        self.end_ns: int | None = None
+        self.status: Status = "ok"
+        self.error: str | None = None
+        self.model: str | None = None
+        self.provider: str | None = None
+        self.usage: Usage | None = None
+        self.chunks = 0
+        self.chunk_ns: array[int] | None = None
+        self.cache: Mapping[str, Any] | None = None
+        self.attributes: Mapping[str, Any] | None = None
+
+
+class Run:
+    """All spans of one run in the order in which they came.
+
+    Attributes:
+        root_id: the id of the span that began the run.
+        started_at: seconds since the Unix epoch.
+        spans: those within the recorder's bound.
+        overflow: ids of open spans beyond it, oldest first; kept to route what happens inside them.
+        dropped: how many there were beyond it.
+        closed: whether the root has ended.
+        frozen: the run as a `Trace`, once somebody asked for it.
+    """
+
+    __slots__ = ("closed", "dropped", "frozen", "overflow", "root_id", "spans", "started_at")
+
+    def __init__(self, root_id: Hashable, started_at: float) -> None:
+        self.root_id = root_id
+        self.started_at = started_at
+        self.spans: list[OpenSpan] = []
+        self.overflow: dict[Hashable, None] = {}
+        self.dropped = 0
+        self.closed = False
+        self.frozen: Trace | None = None
+
+
+class RunTable:
+    """Which spans and runs are open, and the finished runs that are kept; safe under threads.
+
+    Attributes:
+        open: open spans by id, those beyond the bound included; read without the lock.
+    """
+
+    def __init__(self, *, max_traces: int, max_spans: int, max_open: int) -> None:
+        self.open: dict[Hashable, OpenSpan] = {}
+        self._max_spans = max_spans
+        self._max_open = max_open
+        self._runs: OrderedDict[Hashable, Run] = OrderedDict()
+        self._done: deque[Run] = deque(maxlen=max_traces)
+        # Re-entrant: the garbage collector may close a generator, and so end a span, in here.
+        self._lock = threading.RLock()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def add(self, span: OpenSpan) -> Run | None:
+        """Register a span that has begun; returns the oldest run if it must make room."""
+        run = span.run
+        if len(run.spans) < self._max_spans:
+            run.spans.append(span)
+        else:
+            self._overflow(run, span.id)
+        self.open[span.id] = span
+        return self._admit(run) if span.parent is None else None
+
+    def remove(self, span_id: Hashable) -> OpenSpan | None:
+        """Take an open span out; `None` if the id is not open."""
+        span = self.open.pop(span_id, None)
+        if span is not None and span.run.overflow:
+            with self._lock:
+                span.run.overflow.pop(span_id, None)
+        return span
+
+    def close(self, run: Run, now_ns: int) -> bool:
+        """Finish a run and everything that is open in it; False if it was finished before."""
+        with self._lock:
+            if self._runs.get(run.root_id) is not run:
+                return False
+            del self._runs[run.root_id]
+            run.closed = True
+            for span in run.spans:
+                if span.end_ns is None:
+                    self.open.pop(span.id, None)
+                    span.end_ns, span.status = now_ns, "unfinished"
+            for span_id in list(run.overflow):
+                self.open.pop(span_id, None)
+            run.overflow.clear()
+            self._done.append(run)
+            return True
+
+    def finished(self) -> tuple[Run, ...]:
+        """The finished runs that are kept, oldest first."""
+        with self._lock:
+            return tuple(self._done)
+
+    def forget(self) -> None:
+        """Drop the finished runs."""
+        with self._lock:
+            self._done.clear()
+
+    def _admit(self, run: Run) -> Run | None:
+        with self._lock:
+            self._runs[run.root_id] = run
+            return next(iter(self._runs.values())) if len(self._runs) > self._max_open else None
+
+    def _overflow(self, run: Run, span_id: Hashable) -> None:
+        with self._lock:
+            run.dropped += 1
+            run.overflow[span_id] = None
+            if len(run.overflow) > self._max_spans:
+                # Streams that are never closed under a root that never ends must not pile up.
+                oldest = next(iter(run.overflow))
+                del run.overflow[oldest]
+                self.open.pop(oldest, None)
+
+
+def describe(error: BaseException | str) -> str:
+    """`"Type: message"`, shortened; an error that cannot be printed is named by its type."""
+    if isinstance(error, str):
+        return error[:_MAX_ERROR]
+    try:
+        return f"{type(error).__name__}: {error}"[:_MAX_ERROR]
+    except Exception:
+        return type(error).__name__
+
+
+def outcome(error: BaseException | str | None) -> Status:
+    """The status of a span that ended with `error`; giving up a call or a stream is no failure."""
+    if error is None:
+        return "ok"
+    given_up = (asyncio.CancelledError, GeneratorExit)
+    return "cancelled" if isinstance(error, given_up) else "error"

@@ -1,0 +1,11 @@
+"""What tests of other code may use: a clock that stands still, and conformance suites.
+
+A conformance suite is a class whose tests say what a protocol promises. Subclass it in a test
+module, give the fixtures that it names, and pytest collects the rest. The suites import nothing but
+this package; the async ones need pytest-asyncio (or any plugin that runs `async def` tests).
+"""
+
+from agentperf_core.clock import FakeClock
+from agentperf_core.testing.stores import AsyncStoreConformance, MovableClock, StoreConformance
+
+__all__ = ["AsyncStoreConformance", "FakeClock", "MovableClock", "StoreConformance"]

@@ -1,0 +1,266 @@
+"""The public API as a typed program sees it; pyright checks this file, nobody runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, assert_type
+
+from langchain_core.caches import BaseCache
+from langchain_core.callbacks import BaseCallbackHandler
+from llama_index.core.llms.llm import LLM
+
+from agentperf_core.accounting import PRICES, TokenCounter
+from agentperf_core.bench import AgentBenchmark, ScriptedEndpoint
+from agentperf_core.cache import (
+    AnswerCodec,
+    AnswerFacts,
+    CacheDecision,
+    CachePolicy,
+    CacheRequest,
+    ExactCache,
+    Hit,
+    Lease,
+    MemoryStore,
+    MessageParts,
+    Store,
+    canonical,
+    request_key,
+    text_key,
+)
+from agentperf_core.clock import SYSTEM_CLOCK, Clock, FakeClock, SystemClock
+from agentperf_core.errors import AgentPerfError, ConfigError, MissingExtra, TraceFileError
+from agentperf_core.events import BUS, DecisionMade, Event, EventBus, Fault
+from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.telemetry import (
+    Finding,
+    KindShare,
+    LatencyReport,
+    Quantile,
+    Recorder,
+    Segment,
+    Sink,
+    Span,
+    SpanKind,
+    Thresholds,
+    Trace,
+    breakdown,
+    critical_path,
+    diagnose,
+    quantile,
+    quantiles,
+    replay_s,
+)
+from agentperf_core.testing import AsyncStoreConformance, MovableClock, StoreConformance
+from agentperf_core.types import Message, ToolCall, Usage
+from langchain_agentperf import (
+    ExactCache as LangChainExactCache,
+)
+from langchain_agentperf import (
+    LatencyCallbackHandler,
+    ResponseCacheMiddleware,
+    latency_callback,
+)
+from llamaindex_agentperf import CachedLLM, LatencyEventHandler, LatencySpanHandler, instrument
+
+# Ground floor
+
+
+def double(load: Step[int]) -> Flow[int]:
+    value = yield from load
+    assert_type(value, int)
+    return 2 * value
+
+
+async def flows() -> None:
+    async def later() -> int:
+        return 1
+
+    step = Step(lambda: 1, later)
+    assert_type(step, Step[int])
+    assert_type(run(double(step)), int)
+    assert_type(await arun(double(step)), int)
+
+
+def ground() -> None:
+    clocks: Sequence[Clock] = (SYSTEM_CLOCK, SystemClock(), FakeClock(start=1.0, epoch=2.0))
+    assert_type(clocks[0].monotonic_ns(), int)
+    assert_type(clocks[0].time(), float)
+    usage = Usage(output_tokens=1) + Usage.from_totals(input_tokens=2, output_tokens=1)
+    assert_type(usage, Usage)
+    assert_type(usage.total_tokens, int)
+    Message(role="assistant", tool_calls=(ToolCall("1", "f", {"x": 1}),))
+    Message(role="robot")  # pyright: ignore[reportArgumentType] - an unknown role is a type error
+    usage.output_tokens = 2  # pyright: ignore[reportAttributeAccessIssue] - values are frozen
+    try:
+        ground()
+    except MissingExtra as error:
+        assert_type(error.extra, str)
+    except TraceFileError as error:
+        assert_type(error.path, Path | None)
+        assert_type(error.line, int)
+    except (ConfigError, AgentPerfError):
+        pass
+
+
+def events() -> None:
+    def hook(event: Event) -> None:
+        if isinstance(event, Fault):
+            assert_type(event.count, int)
+        else:
+            assert_type(event, DecisionMade)
+
+    unsubscribe = BUS.subscribe(hook)
+    assert_type(unsubscribe, Callable[[], None])
+    assert_type(EventBus().faults(), Mapping[str, int])
+
+
+# Telemetry
+
+
+class Printer:
+    def emit(self, trace: Trace) -> None: ...
+
+
+def no_price(usage: Usage, model: str, provider: str | None) -> Decimal | None:
+    return None
+
+
+def telemetry() -> None:
+    sink: Sink = Printer()
+    recorder = Recorder(sinks=[sink], pricer=no_price, max_open=10, clock=FakeClock())
+    recorder.start("id", SpanKind.LLM, "chat", parent_id=7, model="big", attributes={"x": 1})
+    recorder.chunk("id")
+    recorder.annotate("id", finish_reason="stop")
+    recorder.end("id", usage=Usage(), error=ValueError("x"), status="cancelled", cache={})
+    with recorder.span("tool", "lookup", order=7):
+        pass
+    assert_type(recorder.traces(), tuple[Trace, ...])
+    report = recorder.report()
+    assert_type(report, LatencyReport)
+    assert_type(report.cost_usd, Decimal | None)
+    assert_type(report.breakdown, tuple[KindShare, ...])
+    assert_type(report.run_seconds, list[Quantile])
+    assert_type(report.diagnose(Thresholds(steps=5), faster_than=0.3), list[Finding])
+    assert_type(LatencyReport.from_json(report.to_json()), LatencyReport)
+    assert_type(LatencyReport.load("trace.json"), LatencyReport)
+    assert_type(report.save_html(Path("report.html"), title="x"), Path)
+    trace = report.traces[0]
+    assert_type(trace.root, Span)
+    assert_type(trace.of_kind(SpanKind.LLM, SpanKind.TOOL), Iterator[Span])
+    assert_type(critical_path(trace), tuple[Segment, ...])
+    assert_type(breakdown([trace]), tuple[KindShare, ...])
+    assert_type(replay_s(trace, lambda span: 0 if span.streamed else None), float)
+    assert_type(replay_s(trace, together=[["a", "b"]]), float)
+    assert_type(diagnose(report, cheaper_model="small"), list[Finding])
+    assert_type(quantile([1.0], 0.5), float)
+    assert_type(quantiles([1.0], (0.5,)), list[Quantile])
+    assert_type(trace.root.ttft_s, float | None)
+
+
+def accounting() -> None:
+    assert_type(PRICES.price(Usage(), "big", provider="acme"), Decimal | None)
+    TokenCounter()
+
+
+# Cache
+
+
+class TextCodec:
+    def facts(self, answer: str) -> AnswerFacts:
+        return AnswerFacts(empty=not answer)
+
+    def encode(self, answer: str) -> Mapping[str, Any]:
+        return {"text": answer}
+
+    def decode(self, body: Mapping[str, Any], decision: CacheDecision) -> str:
+        return str(body["text"])
+
+    def mark(self, answer: str, decision: CacheDecision) -> str:
+        return answer
+
+
+async def cache() -> None:
+    async def call() -> str:
+        return "answer"
+
+    codec: AnswerCodec[str] = TextCodec()
+    store: Store = MemoryStore(max_entries=10, clock=FakeClock())
+    exact = ExactCache(store, policy=CachePolicy(ttl_s=None, sampled=True))
+    key = request_key(
+        model={"name": "big"},
+        messages=[MessageParts("user", "hi")],
+        tools=[canonical({"name": "f"})],
+        tenant="acme",
+    )
+    assert_type(key, str)
+    assert_type(text_key("prompt", "model"), str)
+    step = Step(lambda: "answer", call)
+    assert_type(run(exact.answer(CacheRequest(key), step, codec)), str)
+    assert_type(await arun(exact.answer(CacheRequest(None, "no"), step, codec)), str)
+    got = run(exact.acquire(CacheRequest(key), codec))
+    if isinstance(got, Hit):
+        assert_type(got.answer, str)
+        assert_type(got.decision, CacheDecision)
+    else:
+        assert_type(got, Lease[str])
+        with got:
+            assert_type(run(got.finish("answer")), CacheDecision)
+            got.fail(ValueError())
+
+
+class OnDisk:
+    """A user's own store needs no base class."""
+
+    def get(self, key: str) -> bytes | None: ...
+    def set(self, key: str, value: bytes, ttl_s: float | None) -> None: ...
+    def clear(self) -> None: ...
+    async def aget(self, key: str) -> bytes | None: ...
+    async def aset(self, key: str, value: bytes, ttl_s: float | None) -> None: ...
+    async def aclear(self) -> None: ...
+
+
+class TestOnDisk(StoreConformance, AsyncStoreConformance):
+    def clock(self) -> MovableClock:
+        return FakeClock()
+
+    def store(self) -> Store:
+        return OnDisk()
+
+
+# LangChain
+
+
+def langchain() -> None:
+    handler = LatencyCallbackHandler(recorder=Recorder())
+    callbacks: list[BaseCallbackHandler] = [handler]
+    assert_type(handler.report(), LatencyReport)
+    with LatencyCallbackHandler() as entered:
+        assert_type(entered, LatencyCallbackHandler)
+    manager: AbstractContextManager[LatencyCallbackHandler] = latency_callback()
+    backend: BaseCache = LangChainExactCache(store=MemoryStore(), ttl_s=60.0, tenant="acme")
+    middleware = ResponseCacheMiddleware(policy=CachePolicy(), tenant="acme", version="2")
+    print(callbacks, manager, backend, middleware.cache)  # noqa: T201 - uses the names
+
+
+# LlamaIndex
+
+
+async def llamaindex(inner: LLM) -> None:
+    llm: LLM = CachedLLM(inner, store=MemoryStore(), ttl_s=60.0, version="2")
+    complete: Callable[..., Awaitable[Any]] = llm.acomplete
+    with instrument(recorder=Recorder()) as instrumentation:
+        await complete("hi")
+    assert_type(instrumentation.report(), LatencyReport)
+    spans = LatencySpanHandler(Recorder())
+    assert_type(spans.recorder, Recorder)
+    LatencyEventHandler(spans)
+
+
+# Bench
+
+
+def bench() -> None:
+    print(AgentBenchmark, ScriptedEndpoint)  # noqa: T201 - uses the names
