@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json.decoder
 import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -50,3 +53,56 @@ def test_an_error_inside_the_module_is_not_taken_for_a_missing_one(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RuntimeError, match="its own fault"):
         require("broken_on_import", extra="tokens")
+
+
+# Lazy package roots
+
+ROOT_SOURCE = """
+from agentperf_core.optional import lazy_exports
+
+__all__ = ["Thing"]
+__getattr__, __dir__ = lazy_exports(
+    __name__, {"Thing": "inside"}, needs="%s", extra="langchain"
+)
+"""
+
+
+@pytest.fixture
+def lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+    """A package whose root exports `Thing` from a submodule, if what it needs is there."""
+    name = "lazy_" + request.node.name.split("[")[0]
+    needs = getattr(request, "param", "json")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(ROOT_SOURCE % needs)
+    (tmp_path / name / "inside.py").write_text("class Thing: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module(name)
+    for loaded in [found for found in sys.modules if found.partition(".")[0] == name]:
+        del sys.modules[loaded]
+
+
+def test_a_lazy_root_loads_a_name_on_first_use(lazy: ModuleType):
+    assert f"{lazy.__name__}.inside" not in sys.modules
+    thing = lazy.Thing
+    assert (thing.__name__, thing.__module__) == ("Thing", lazy.__name__)
+    assert vars(lazy)["Thing"] is thing, "the second use costs nothing"
+
+
+def test_a_lazy_root_lists_its_names_without_loading_them(lazy: ModuleType):
+    assert "Thing" in dir(lazy)
+    assert f"{lazy.__name__}.inside" not in sys.modules
+
+
+def test_a_lazy_root_has_no_other_names(lazy: ModuleType):
+    with pytest.raises(AttributeError, match=f"module '{lazy.__name__}' has no attribute 'Other'"):
+        _ = lazy.Other
+    assert not hasattr(lazy, "Other")
+
+
+@pytest.mark.parametrize("lazy", ["no_such_framework"], indirect=True)
+def test_a_lazy_root_without_its_framework_says_what_to_install(lazy: ModuleType):
+    with pytest.raises(MissingExtra) as caught:
+        _ = lazy.Thing
+    assert str(caught.value) == (
+        f"{lazy.__name__}.Thing needs 'no_such_framework': pip install 'agentperf-pack[langchain]'"
+    )

@@ -100,7 +100,7 @@ def drawing(trace: Trace, **options: Any) -> tuple[ET.Element, int]:
 
 @pytest.fixture(autouse=True)
 def no_advice(monkeypatch):
-    monkeypatch.setattr(LatencyReport, "diagnose", lambda self: [])
+    monkeypatch.setattr("agentperf_core.telemetry.report.html.diagnose", lambda report: [])
 
 
 def test_the_page_loads_nothing_and_runs_nothing():
@@ -118,7 +118,7 @@ def test_names_errors_and_titles_are_escaped_everywhere(monkeypatch):
         rule="r", severity="low", evidence=EVIL, advice=EVIL, fix={EVIL: EVIL}, basis=EVIL,
         saving_s=1.0,
     )  # fmt: skip
-    monkeypatch.setattr(LatencyReport, "diagnose", lambda self: [finding])
+    monkeypatch.setattr("agentperf_core.telemetry.report.html.diagnose", lambda report: [finding])
     failed = run(span("root", None, 0, 1, name=EVIL, status="error", error=f"E: {EVIL}"))
     report = LatencyReport((failed, streamed(EVIL)))
     for text in (render_page(report, title=EVIL), render_fragment(report)):

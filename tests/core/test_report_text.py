@@ -82,7 +82,7 @@ def recorded(runs: int, *, model: str = "m") -> LatencyReport:
 
 @pytest.fixture
 def no_advice(monkeypatch):
-    monkeypatch.setattr(LatencyReport, "diagnose", lambda self: [])
+    monkeypatch.setattr("agentperf_core.telemetry.report.text.diagnose", lambda report: [])
 
 
 @pytest.mark.usefixtures("no_advice")
@@ -169,7 +169,7 @@ def test_a_name_cannot_forge_a_line():
 
 
 def test_advice_comes_last_with_its_saving_and_its_fix(monkeypatch):
-    monkeypatch.setattr(LatencyReport, "diagnose", lambda self: [FINDING])
+    monkeypatch.setattr("agentperf_core.telemetry.report.text.diagnose", lambda report: [FINDING])
     text = render(recorded(1))
     advice = " ".join(text.partition("\nadvice\n")[2].split())
     assert advice == (
@@ -180,7 +180,9 @@ def test_advice_comes_last_with_its_saving_and_its_fix(monkeypatch):
 
 
 def test_advice_beyond_the_first_is_counted_not_dropped(monkeypatch):
-    monkeypatch.setattr(LatencyReport, "diagnose", lambda self: [FINDING] * 11)
+    monkeypatch.setattr(
+        "agentperf_core.telemetry.report.text.diagnose", lambda report: [FINDING] * 11
+    )
     text = render(recorded(1))
     assert text.count("Cache what repeats.") == 8
     assert text.endswith("- 3 more: report.diagnose() has them all")

@@ -10,9 +10,10 @@ from typing import Any, assert_type
 
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
 from llama_index.core.llms.llm import LLM
 
-from agentperf_core.accounting import PRICES, TokenCounter
+from agentperf_core.accounting import PRICES, ModelProfile, TokenCounter
 from agentperf_core.bench import AgentBenchmark, ScriptedEndpoint
 from agentperf_core.cache import (
     AnswerCodec,
@@ -63,7 +64,18 @@ from langchain_agentperf import (
     ResponseCacheMiddleware,
     latency_callback,
 )
-from llamaindex_agentperf import CachedLLM, LatencyEventHandler, LatencySpanHandler, instrument
+from langchain_agentperf import (
+    model_profile as langchain_model_profile,
+)
+from llamaindex_agentperf import (
+    CachedLLM,
+    LatencyEventHandler,
+    LatencySpanHandler,
+    instrument,
+)
+from llamaindex_agentperf import (
+    model_profile as llamaindex_model_profile,
+)
 
 # Ground floor
 
@@ -233,7 +245,8 @@ class TestOnDisk(StoreConformance, AsyncStoreConformance):
 # LangChain
 
 
-def langchain() -> None:
+def langchain(model: BaseChatModel) -> None:
+    assert_type(langchain_model_profile(model), ModelProfile)
     handler = LatencyCallbackHandler(recorder=Recorder())
     callbacks: list[BaseCallbackHandler] = [handler]
     assert_type(handler.report(), LatencyReport)
@@ -249,6 +262,7 @@ def langchain() -> None:
 
 
 async def llamaindex(inner: LLM) -> None:
+    assert_type(llamaindex_model_profile(inner), ModelProfile)
     llm: LLM = CachedLLM(inner, store=MemoryStore(), ttl_s=60.0, version="2")
     complete: Callable[..., Awaitable[Any]] = llm.acomplete
     with instrument(recorder=Recorder()) as instrumentation:

@@ -6,7 +6,8 @@ from agentperf_core.telemetry.analysis import (
     breakdown,
     critical_path,
 )
-from agentperf_core.telemetry.diagnosis import Finding, Thresholds, diagnose
+from agentperf_core.telemetry.diagnosis import diagnose
+from agentperf_core.telemetry.findings import Finding, Thresholds
 from agentperf_core.telemetry.latency import LatencyReport
 from agentperf_core.telemetry.quantiles import Quantile, quantile, quantiles
 from agentperf_core.telemetry.recorder import Recorder, Sink

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from agentperf_core.telemetry.diagnosis import Finding, Thresholds
-from agentperf_core.telemetry.latency import LatencyReport
+from agentperf_core.telemetry.findings import Finding, Thresholds
 from agentperf_core.telemetry.spans import Span
 from agentperf_core.telemetry.whatif import Override, replay_s
 
@@ -20,7 +19,7 @@ _TOP_SHARE = 0.2  # a finding that touches more than this part of the wall time 
 class Context:
     """What every rule gets."""
 
-    report: LatencyReport
+    report: RunFigures
     thresholds: Thresholds
     faster_than: float
     cheaper_model: str | None

@@ -16,7 +16,7 @@ from agentperf_core.telemetry.advice.estimates import (
     speed_up,
 )
 from agentperf_core.telemetry.analysis import turns_of
-from agentperf_core.telemetry.diagnosis import Finding
+from agentperf_core.telemetry.findings import Finding
 from agentperf_core.telemetry.spans import Span, SpanKind
 
 __all__ = ["long_prompts", "many_steps", "no_streaming", "repeated_requests", "slow_model"]

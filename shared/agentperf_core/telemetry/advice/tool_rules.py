@@ -8,7 +8,7 @@ from itertools import pairwise
 from agentperf_core.telemetry import analysis
 from agentperf_core.telemetry.advice import fixes
 from agentperf_core.telemetry.advice.context import Context
-from agentperf_core.telemetry.diagnosis import Finding
+from agentperf_core.telemetry.findings import Finding
 from agentperf_core.telemetry.spans import Span
 from agentperf_core.telemetry.whatif import branches, replay_s
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from agentperf_core.telemetry.report import _format as fmt
 
 if TYPE_CHECKING:
-    from agentperf_core.telemetry.latency import LatencyReport
+    from agentperf_core.telemetry.figures import RunFigures
     from agentperf_core.telemetry.quantiles import Quantile
 
 __all__ = ["html_table", "percentiles", "shares", "tiles"]
 
 
-def tiles(report: LatencyReport) -> str:
+def tiles(report: RunFigures) -> str:
     """The summary: one figure per tile."""
     usage = report.usage
     failed = sum(1 for trace in report.traces if trace.root.status == "error")
@@ -43,7 +43,7 @@ def _note(number: int, what: str) -> str:
     return f"{fmt.count(number)} {what}" if number else ""
 
 
-def shares(report: LatencyReport) -> str:
+def shares(report: RunFigures) -> str:
     """The critical path by kind: a stacked bar, and a table that is its legend."""
     on_path = [share for share in report.breakdown if share.share > 0]
     told = ", ".join(f"{share.kind.value} {fmt.share(share.share)}" for share in on_path)
@@ -79,7 +79,7 @@ def shares(report: LatencyReport) -> str:
     )
 
 
-def percentiles(report: LatencyReport) -> str:
+def percentiles(report: RunFigures) -> str:
     """p50, p95 and p99 of runs and calls with their intervals."""
     samples: tuple[tuple[str, list[Quantile]], ...] = (
         ("one run", report.run_seconds),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from agentperf_core.telemetry.latency import LatencyReport
+    from agentperf_core.telemetry.figures import RunFigures
     from agentperf_core.telemetry.quantiles import Quantile
     from agentperf_core.types import Usage
 
@@ -97,7 +97,7 @@ def interval(quantile: Quantile) -> str:
     return f"n={quantile.n}: no bounds"
 
 
-def cost(report: LatencyReport) -> str:
+def cost(report: RunFigures) -> str:
     """What the calls of a report cost, and how many of them have no known price."""
     if report.cost_usd is None:
         return f"unknown ({plural(report.unpriced_calls, 'unpriced call')})"

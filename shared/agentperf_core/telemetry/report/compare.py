@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from agentperf_core.telemetry.latency import LatencyReport
+from agentperf_core.telemetry.figures import RunFigures
 from agentperf_core.telemetry.quantiles import Quantile
 from agentperf_core.telemetry.report.table import table
 
 __all__ = ["compare"]
 
 
-def compare(before: LatencyReport, after: LatencyReport, *, names: tuple[str, str]) -> str:
+def compare(before: RunFigures, after: RunFigures, *, names: tuple[str, str]) -> str:
     """A plain table: time, model calls, tools, tokens and cost of two reports, and the change.
 
     Args:
@@ -44,7 +44,7 @@ def _pick(quantiles: list[Quantile], index: int) -> float | None:
     return quantiles[index].value if quantiles else None
 
 
-_Get = Callable[[LatencyReport], "float | Decimal | None"]
+_Get = Callable[[RunFigures], "float | Decimal | None"]
 _Show = Callable[["float | Decimal"], str]
 
 _ROWS: tuple[tuple[str, _Get, _Show], ...] = (

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from agentperf_core.telemetry.analysis import steps
+from agentperf_core.telemetry.diagnosis import diagnose
 from agentperf_core.telemetry.report import _format as fmt
 from agentperf_core.telemetry.report._figures import html_table, percentiles, shares, tiles
 from agentperf_core.telemetry.report._style import ROOT, page_css, scoped_css
@@ -15,8 +16,8 @@ from agentperf_core.telemetry.report.waterfall import MAX_ROWS, waterfall
 from agentperf_core.telemetry.spans import Span, SpanKind, Trace
 
 if TYPE_CHECKING:
-    from agentperf_core.telemetry.diagnosis import Finding
-    from agentperf_core.telemetry.latency import LatencyReport
+    from agentperf_core.telemetry.figures import RunFigures
+    from agentperf_core.telemetry.findings import Finding
 
 __all__ = ["render_fragment", "render_page"]
 
@@ -26,7 +27,7 @@ _OPEN_RUNS = 3
 _ERRORS_SHOWN = 20
 
 
-def render_page(report: LatencyReport, *, title: str) -> str:
+def render_page(report: RunFigures, *, title: str) -> str:
     """A complete HTML document.
 
     Args:
@@ -49,7 +50,7 @@ def render_page(report: LatencyReport, *, title: str) -> str:
     )
 
 
-def render_fragment(report: LatencyReport) -> str:
+def render_fragment(report: RunFigures) -> str:
     """The same content for a notebook cell: one element with styles scoped to it.
 
     Args:
@@ -59,13 +60,13 @@ def render_fragment(report: LatencyReport) -> str:
     return f'<div class="{ROOT}">\n<style>\n{scoped_css()}</style>\n{body}\n</div>'
 
 
-def _body(report: LatencyReport, *, runs: int) -> str:
+def _body(report: RunFigures, *, runs: int) -> str:
     if not report.traces:
         return '<p class="note">No runs recorded: nothing to report.</p>'
     sections = [
         tiles(report),
         shares(report),
-        _advice(report.diagnose()),
+        _advice(diagnose(report)),
         _runs(report, runs),
         percentiles(report),
         _errors(report),
@@ -109,7 +110,7 @@ def _told(sentence: str) -> str:
     return escape(fmt.clean(sentence, 1_000))
 
 
-def _runs(report: LatencyReport, most: int) -> str:
+def _runs(report: RunFigures, most: int) -> str:
     numbered = list(enumerate(report.traces, start=1))
     shown = sorted(numbered, key=lambda item: -item[1].seconds)[:most]
     left_out = len(numbered) - len(shown)
@@ -163,7 +164,7 @@ def _run(number: int, trace: Trace, *, opened: bool) -> str:
     )
 
 
-def _errors(report: LatencyReport) -> str:
+def _errors(report: RunFigures) -> str:
     if not report.errors:
         return ""
     failed = [

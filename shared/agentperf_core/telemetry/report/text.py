@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from agentperf_core.telemetry.diagnosis import diagnose
 from agentperf_core.telemetry.report import _format as fmt
 from agentperf_core.telemetry.report.table import table
 
 if TYPE_CHECKING:
-    from agentperf_core.telemetry.diagnosis import Finding
-    from agentperf_core.telemetry.latency import LatencyReport
+    from agentperf_core.telemetry.figures import RunFigures
+    from agentperf_core.telemetry.findings import Finding
     from agentperf_core.telemetry.quantiles import Quantile
 
 __all__ = ["ADVICE_SHOWN", "render"]
@@ -23,7 +24,7 @@ _WIDTH = 100
 _ERRORS_SHOWN = 5
 
 
-def render(report: LatencyReport) -> str:
+def render(report: RunFigures) -> str:
     """The whole report as text: header, time per kind, figures, advice.
 
     Args:
@@ -37,11 +38,11 @@ def render(report: LatencyReport) -> str:
     if not report.traces:
         return "0 runs recorded: nothing to report"
     parts = ["\n".join(_header(report)), _kinds(report), _figures(report), _percentiles(report)]
-    parts.append("\n".join(_findings(report.diagnose())))
+    parts.append("\n".join(_findings(diagnose(report))))
     return "\n\n".join(part for part in parts if part)
 
 
-def _header(report: LatencyReport) -> Iterator[str]:
+def _header(report: RunFigures) -> Iterator[str]:
     states = Counter(trace.root.status for trace in report.traces)
     ended = [f"{n} {'failed' if s == 'error' else s}" for s, n in states.items() if s != "ok"]
     runs = fmt.plural(report.runs, "run") + (f" ({', '.join(ended)})" if ended else "")
@@ -54,7 +55,7 @@ def _header(report: LatencyReport) -> Iterator[str]:
         yield f"{fmt.plural(dropped, 'span')} did not fit the recorder's bound and are missing here"
 
 
-def _kinds(report: LatencyReport) -> str:
+def _kinds(report: RunFigures) -> str:
     rows = [
         [
             share.kind.value,
@@ -69,13 +70,13 @@ def _kinds(report: LatencyReport) -> str:
     return table(["kind", "spans", "busy", "self", "critical path", "share"], rows)
 
 
-def _figures(report: LatencyReport) -> str:
+def _figures(report: RunFigures) -> str:
     rows = [*_model_rows(report), *_run_rows(report)]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def _percentiles(report: LatencyReport) -> str:
+def _percentiles(report: RunFigures) -> str:
     samples = {
         "LLM call": report.llm_seconds,
         "time to first token": report.ttft_seconds,
@@ -86,7 +87,7 @@ def _percentiles(report: LatencyReport) -> str:
     return table(["per call", "p50", "p95", "p99"], rows) if rows else ""
 
 
-def _model_rows(report: LatencyReport) -> Iterator[tuple[str, str]]:
+def _model_rows(report: RunFigures) -> Iterator[tuple[str, str]]:
     hits = f", {fmt.plural(len(report.cache_hits), 'cache hit')}" if report.cache_hits else ""
     yield "LLM", f"{fmt.plural(len(report.llm_calls), 'call')}{hits}"
     usage = report.usage
@@ -106,7 +107,7 @@ def _model_rows(report: LatencyReport) -> Iterator[tuple[str, str]]:
         yield "saved by cache", fmt.plural(report.saved_usage.total_tokens, "token")
 
 
-def _run_rows(report: LatencyReport) -> Iterator[tuple[str, str]]:
+def _run_rows(report: RunFigures) -> Iterator[tuple[str, str]]:
     if report.tool_calls:
         lost = report.parallelism_lost_s
         waited = f", {fmt.seconds(lost)} lost because calls waited for each other" if lost else ""
@@ -118,7 +119,7 @@ def _run_rows(report: LatencyReport) -> Iterator[tuple[str, str]]:
     yield "errors", _errors(report)
 
 
-def _errors(report: LatencyReport) -> str:
+def _errors(report: RunFigures) -> str:
     # The type only: a message may quote a prompt, and this text ends up in logs.
     seen = Counter(f"{fmt.error_type(s.error)} in {fmt.clean(s.name, 60)}" for s in report.errors)
     if not seen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from agentperf_core.telemetry.latency import LatencyReport
+from agentperf_core.telemetry.figures import RunFigures
 from agentperf_core.telemetry.report import _format as fmt
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class LoggingSink:
         """Log one run, if the logger is enabled for the level."""
         if not self._logger.isEnabledFor(self._level):
             return
-        report = LatencyReport((trace,))
+        report = RunFigures((trace,))
         root = trace.root
         status = f"{root.status} ({fmt.error_type(root.error)})" if root.error else root.status
         self._logger.log(
