@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from agentperf_core.telemetry.figures import RunFigures
 from agentperf_core.telemetry.findings import Finding, Thresholds
 from agentperf_core.telemetry.spans import Span
 from agentperf_core.telemetry.whatif import Override, replay_s
