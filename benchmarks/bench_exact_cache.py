@@ -14,13 +14,12 @@ from functools import partial
 from typing import Any
 
 from _common import Paired, cpu, paired, table, us
+from _models import Scripted, fine
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest
 from langchain_core.caches import InMemoryCache
-from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.mock import MockLLM
 
@@ -29,23 +28,6 @@ from langchain_agentperf import ResponseCacheMiddleware
 from llamaindex_agentperf import CachedLLM
 
 TEXT = "The customer asks about an order, its parcel and a refund. " * 6
-
-
-class Fixed(BaseChatModel):
-    """Gives one answer at once."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "fixed"
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: Any = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("fine"))])
 
 
 def history(count: int, first: int = 0) -> list[BaseMessage]:
@@ -68,7 +50,7 @@ class Probe(AgentMiddleware[Any, Any, Any]):
 def in_model_node(
     messages: list[BaseMessage], measure: Callable[[ModelRequest[Any], Any], None]
 ) -> None:
-    agent: Any = create_agent(Fixed(), middleware=[Probe(measure)])
+    agent: Any = create_agent(Scripted(fine), middleware=[Probe(measure)])
     agent.invoke({"messages": messages})
 
 
@@ -78,7 +60,7 @@ def hits() -> None:
         result: dict[str, Any] = {}
 
         def measure(request: ModelRequest[Any], handler: Any, into: Any = result) -> None:
-            stock_request = request.override(model=Fixed(cache=InMemoryCache()))
+            stock_request = request.override(model=Scripted(fine, cache=InMemoryCache()))
             middleware = ResponseCacheMiddleware()
             loops = 40
             into["pair"] = paired(

@@ -15,11 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from _common import Paired, paired, table, us
+from _models import Scripted
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
-from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 
 from langchain_agentperf import LatencyCallbackHandler
@@ -27,42 +26,16 @@ from langchain_agentperf import LatencyCallbackHandler
 TOOLS = 8
 
 
-class Scripted(BaseChatModel):
-    """Asks for eight tools, then answers."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        return self.bind()
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: Any = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        calls = []
-        if not isinstance(messages[-1], ToolMessage):
-            calls = [{"name": "noop", "args": {"x": i}, "id": f"c{i}"} for i in range(TOOLS)]
-        message = AIMessage(
-            content="" if calls else "done",
-            tool_calls=calls,
-            response_metadata={"model_name": "gpt-4o-mini", "finish_reason": "stop"},
-            usage_metadata={"input_tokens": 100, "output_tokens": 10, "total_tokens": 110},
-        )
-        return ChatResult(generations=[ChatGeneration(message=message)])
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: Any = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return self._generate(messages)
+def eight_tools_then_done(messages: Sequence[BaseMessage]) -> AIMessage:
+    calls: list[Any] = []
+    if not isinstance(messages[-1], ToolMessage):
+        calls = [{"name": "noop", "args": {"x": i}, "id": f"c{i}"} for i in range(TOOLS)]
+    return AIMessage(
+        content="" if calls else "done",
+        tool_calls=calls,
+        response_metadata={"model_name": "gpt-4o-mini", "finish_reason": "stop"},
+        usage_metadata={"input_tokens": 100, "output_tokens": 10, "total_tokens": 110},
+    )
 
 
 @tool
@@ -124,7 +97,7 @@ LOOP = asyncio.new_event_loop()
 def main() -> None:
     rows: list[list[str]] = []
     for use_async in (False, True):
-        agent = create_agent(Scripted(), [anoop if use_async else noop])
+        agent = create_agent(Scripted(eight_tools_then_done), [anoop if use_async else noop])
         for messages in (1, 200):
             prompt = history(messages)
             counting = Counting()

@@ -14,11 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from _common import table
+from _models import Scripted, fine
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.mock import MockFunctionCallingLLM
 from pydantic import PrivateAttr
@@ -58,41 +56,6 @@ class Counted:
             raise RuntimeError(msg)
 
 
-class Model(BaseChatModel):
-    _counted: Counted = PrivateAttr()
-
-    def __init__(self, counted: Counted, **fields: Any) -> None:
-        super().__init__(**fields)
-        self._counted = counted
-
-    @property
-    def _llm_type(self) -> str:
-        return "counted"
-
-    def _reply(self) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("fine"))])
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: Any = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        self._counted.enter()
-        return self._reply()
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: Any = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        await self._counted.aenter()
-        return self._reply()
-
-
 class LlamaModel(MockFunctionCallingLLM):
     _counted: Counted = PrivateAttr()
 
@@ -125,7 +88,8 @@ async def in_tasks(call: Callable[[], Awaitable[object]]) -> int:
 
 
 def langchain_arm(counted: Counted, *, ours: bool) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    model = Model(counted, cache=False if ours else InMemoryCache())
+    cache = False if ours else InMemoryCache()
+    model = Scripted(fine, before=counted.enter, abefore=counted.aenter, cache=cache)
     agent: Any = create_agent(model, middleware=[ResponseCacheMiddleware()] if ours else [])
     prompt = {"messages": [("user", "same question")]}
     return lambda: agent.invoke(prompt), lambda: agent.ainvoke(prompt)

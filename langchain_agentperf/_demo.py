@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from langchain.agents import (
@@ -14,6 +13,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import SecretStr
 
+from agentperf_core.bench.workloads import SYSTEM_PROMPT, DeskSetup
 from agentperf_core.telemetry import LatencyReport
 from langchain_agentperf import LatencyCallbackHandler, ResponseCacheMiddleware
 
@@ -23,30 +23,21 @@ __all__ = ["LangChainDesk"]
 class LangChainDesk:
     """A `create_agent` agent with the desk's tools; conversations live in a checkpointer."""
 
-    def __init__(
-        self,
-        *,
-        tools: Sequence[Callable[..., str]],
-        system_prompt: str,
-        model: str,
-        base_url: str,
-        api_key: str,
-        plugins: bool,
-    ) -> None:
+    def __init__(self, setup: DeskSetup) -> None:
         self._handler = LatencyCallbackHandler()
         self._agent = cast(
             "Any",  # a CompiledStateGraph with four type parameters that say nothing here
             create_agent(
                 ChatOpenAI(
-                    model=model,
-                    base_url=base_url,
-                    api_key=SecretStr(api_key),
+                    model=setup.model,
+                    base_url=setup.provider.base_url,
+                    api_key=SecretStr(setup.provider.api_key),
                     streaming=True,
                     stream_usage=True,
                 ),
-                [StructuredTool.from_function(tool) for tool in tools],
-                system_prompt=system_prompt,
-                middleware=[ResponseCacheMiddleware()] if plugins else [],
+                [StructuredTool.from_function(tool) for tool in setup.tools],
+                system_prompt=SYSTEM_PROMPT,
+                middleware=[ResponseCacheMiddleware()] if setup.plugins else [],
                 checkpointer=InMemorySaver(),
                 name="support-desk",
             ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -11,6 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 
+from agentperf_core.bench.workloads import SYSTEM_PROMPT, DeskSetup
 from agentperf_core.telemetry import LatencyReport
 from llamaindex_agentperf import CachedLLM, instrument
 
@@ -20,22 +20,13 @@ __all__ = ["LlamaIndexDesk"]
 class LlamaIndexDesk:
     """A `FunctionAgent` with the desk's tools; each conversation keeps its messages here."""
 
-    def __init__(
-        self,
-        *,
-        tools: Sequence[Callable[..., str]],
-        system_prompt: str,
-        model: str,
-        base_url: str,
-        api_key: str,
-        plugins: bool,
-    ) -> None:
+    def __init__(self, setup: DeskSetup) -> None:
         self._clients = (httpx.Client(), httpx.AsyncClient())
         # A dictionary, because OpenAILike's typed signature leaves out the clients that it takes.
         options: dict[str, Any] = {
-            "model": model,
-            "api_base": base_url,
-            "api_key": api_key,
+            "model": setup.model,
+            "api_base": setup.provider.base_url,
+            "api_key": setup.provider.api_key,
             "is_chat_model": True,
             "is_function_calling_model": True,
             "context_window": 128_000,
@@ -47,9 +38,9 @@ class LlamaIndexDesk:
         llm = OpenAILike(**options)
         self._agent = FunctionAgent(
             name="support-desk",
-            tools=[FunctionTool.from_defaults(tool) for tool in tools],
-            llm=CachedLLM(llm) if plugins else llm,
-            system_prompt=system_prompt,
+            tools=[FunctionTool.from_defaults(tool) for tool in setup.tools],
+            llm=CachedLLM(llm) if setup.plugins else llm,
+            system_prompt=SYSTEM_PROMPT,
         )
         self._instrumentation = instrument()
         self._histories: dict[str, list[ChatMessage]] = {}

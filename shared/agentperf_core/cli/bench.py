@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentperf_core.bench import AgentBenchmark, ScriptedEndpoint
+from agentperf_core.bench.endpoint import Provider
 from agentperf_core.bench.workloads import (
     SCENARIO,
-    SYSTEM_PROMPT,
     DeskAgent,
     SupportDesk,
     desk_agents,
     desk_reply,
     play,
 )
-from agentperf_core.cli.demo import PROFILE
+from agentperf_core.cli.demo import PROFILE, check_frameworks
 
 if TYPE_CHECKING:
     from agentperf_core.cli._types import Commands
@@ -41,13 +40,7 @@ def register(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     agents = desk_agents()
-    if options.framework not in agents:
-        print(
-            f"agentperf-pack: framework must be one of {sorted(agents)}, got "
-            f"{options.framework!r}; install its extra",
-            file=sys.stderr,
-        )
-        return 1
+    check_frameworks([options.framework], agents)
     kind = agents[options.framework]
     print(
         f"{options.framework}: {len(SCENARIO)} user turns a run against a scripted stand-in on "
@@ -79,17 +72,7 @@ def _target(
                 desk_reply, latency=PROFILE, seed=options.seed, time_scale=options.time_scale
             ) as endpoint,
         ):
-            agent = kind(
-                tools=desk.tools,
-                system_prompt=SYSTEM_PROMPT,
-                model="gpt-4o-mini",
-                base_url=endpoint.base_url,
-                api_key="stand-in",
-                plugins=plugins,
-            )
-            try:
-                await play(agent)
-            finally:
-                await agent.close()
+            provider = Provider(endpoint.base_url, "stand-in")
+            await play(kind, desk, provider=provider, plugins=plugins)
 
     return scenario

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from agentperf_core.bench.endpoint import (
@@ -20,20 +21,25 @@ from agentperf_core.bench.endpoint import (
 )
 from agentperf_core.bench.workloads import (
     SCENARIO,
-    SYSTEM_PROMPT,
     DeskAgent,
     SupportDesk,
     desk_agents,
     desk_reply,
     play,
 )
+from agentperf_core.errors import ConfigError, MissingExtra
 from agentperf_core.telemetry import LatencyReport
 from agentperf_core.telemetry.report.compare import compare
 
 if TYPE_CHECKING:
     from agentperf_core.cli._types import Commands
 
-__all__ = ["Arm", "register", "run_arm"]
+__all__ = ["Arm", "check_frameworks", "register", "run_arm"]
+
+_WIDTH = 100
+
+# What a framework's demo agent needs.
+_EXTRAS = {"langchain": "langchain,openai", "llamaindex": "llamaindex"}
 
 # A small hosted model on a good day. The demo is about the ratio of the arms, not about these.
 PROFILE = LatencyProfile(ttft_s=Lognormal(0.12, 0.3), tokens_per_s=Lognormal(240.0, 0.15))
@@ -56,24 +62,33 @@ class Arm:
 
 def run_arm(kind: type[DeskAgent], *, provider: Provider, model: str, plugins: bool) -> Arm:
     """Play the scenario once with a fresh desk and a fresh agent."""
-
-    async def run(desk: SupportDesk) -> Arm:
-        agent = kind(
-            tools=desk.tools,
-            system_prompt=SYSTEM_PROMPT,
-            model=model,
-            base_url=provider.base_url,
-            api_key=provider.api_key,
-            plugins=plugins,
-        )
-        try:
-            answers = await play(agent)
-            return Arm(agent.report(), tuple(answers), desk.tickets())
-        finally:
-            await agent.close()
-
     with SupportDesk() as desk:
-        return asyncio.run(run(desk))
+        answers, report = asyncio.run(
+            play(kind, desk, provider=provider, model=model, plugins=plugins)
+        )
+        return Arm(report, tuple(answers), desk.tickets())
+
+
+def check_frameworks(wanted: Sequence[str], agents: Mapping[str, object]) -> None:
+    """Refuse frameworks whose demo agent cannot be imported here.
+
+    Raises:
+        MissingExtra: naming them and the extras that bring them.
+        ConfigError: for a name that no framework has.
+    """
+    for name in wanted or _EXTRAS:
+        if name not in _EXTRAS and name not in agents:
+            msg = f"framework must be one of {sorted(_EXTRAS)}, got {name!r}; choose one of these"
+            raise ConfigError(msg)
+        if wanted and name not in agents:
+            extra = _EXTRAS[name]
+            msg = f"the {name} agent needs its framework: pip install 'agentperf-pack[{extra}]'"
+            raise MissingExtra(msg, module=name, extra=extra)
+    if not wanted:
+        msg = "the demo needs a framework, and none is installed: pip install " + " or ".join(
+            f"'agentperf-pack[{extra}]'" for extra in _EXTRAS.values()
+        )
+        raise MissingExtra(msg, module="langchain", extra="all")
 
 
 def register(commands: Commands) -> None:
@@ -92,14 +107,11 @@ def register(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     agents = desk_agents()
     wanted: list[str] = options.framework or list(agents)
-    unknown = [name for name in wanted if name not in agents]
-    if unknown or not wanted:
-        have = ", ".join(agents) or "none: pip install 'agentperf-pack[all]'"
-        print(f"agentperf-pack: no such framework installed: {unknown}; have {have}")
-        return 1
+    check_frameworks(wanted, agents)
     options.out.mkdir(parents=True, exist_ok=True)
     _introduce(options)
     for name in wanted:
+        _warm_up(agents[name])
         arms: list[LatencyReport] = []
         for plugins in (False, True):
             with _provider(options) as provider:
@@ -112,9 +124,15 @@ def _run(options: argparse.Namespace) -> int:
         print(compare(arms[0], arms[1], names=("bare", "with plug-ins")))
         print("\nWhat the bare run's figures advise:")
         for finding in arms[0].diagnose():
-            print(f"- {finding}")
+            print(fill(f"- {finding}", _WIDTH, subsequent_indent="  ", break_on_hyphens=False))
         print(f"\nWaterfall: {options.out / f'{name}-plugins.html'} (and -bare.html, .json)")
     return 0
+
+
+def _warm_up(kind: type[DeskAgent]) -> None:
+    """Play once for nothing: else the first arm alone pays for lazy imports and first clients."""
+    with ScriptedEndpoint(desk_reply, time_scale=0) as endpoint:
+        run_arm(kind, provider=Provider(endpoint.base_url, "stand-in"), model="warm", plugins=True)
 
 
 def _introduce(options: argparse.Namespace) -> None:
@@ -122,7 +140,7 @@ def _introduce(options: argparse.Namespace) -> None:
         print(f"Model: {options.model} at OPENAI_BASE_URL.")
         return
     print(
-        "Model: a scripted stand-in on loopback, no provider and no network "
+        "Model: a scripted stand-in on loopback, no provider and no network\n"
         f"(TTFT median {PROFILE.ttft_s.median * options.time_scale:.2f} s, "
         f"{PROFILE.tokens_per_s.median:.0f} tokens/s, seed {options.seed}). "
         f"Prices are those of {options.model}.\n"

@@ -11,9 +11,19 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol
 
+from agentperf_core.bench.endpoint import Provider
+from agentperf_core.bench.workloads.desk import SupportDesk
 from agentperf_core.telemetry import LatencyReport
 
-__all__ = ["SCENARIO", "SYSTEM_PROMPT", "DeskAgent", "Turn", "desk_agents", "play"]
+__all__ = [
+    "SCENARIO",
+    "SYSTEM_PROMPT",
+    "DeskAgent",
+    "DeskSetup",
+    "Turn",
+    "desk_agents",
+    "play",
+]
 
 SYSTEM_PROMPT = (
     "You are the support desk of a small shop for home goods. Look facts up with your tools, never "
@@ -67,20 +77,28 @@ SCENARIO: tuple[Turn, ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskSetup:
+    """What an agent of the desk is built from.
+
+    Attributes:
+        tools: the desk's tools as plain functions.
+        model: the model's name.
+        provider: where requests go.
+        plugins: whether to cache; without, the agent is measured and nothing else changes.
+    """
+
+    tools: Sequence[Callable[..., str]]
+    model: str
+    provider: Provider
+    plugins: bool
+
+
 class DeskAgent(Protocol):
     """What an adapter implements to take part in the demo."""
 
-    def __init__(
-        self,
-        *,
-        tools: Sequence[Callable[..., str]],
-        system_prompt: str,
-        model: str,
-        base_url: str,
-        api_key: str,
-        plugins: bool,
-    ) -> None:
-        """Build the agent; `plugins=False` measures it and changes nothing else."""
+    def __init__(self, setup: DeskSetup) -> None:
+        """Build the agent."""
         ...
 
     async def ask(self, session: str, text: str) -> str:
@@ -110,6 +128,19 @@ def desk_agents() -> dict[str, type[DeskAgent]]:
     return found
 
 
-async def play(agent: DeskAgent, turns: Sequence[Turn] = SCENARIO) -> list[str]:
-    """Say every turn in order and return the answers."""
-    return [await agent.ask(turn.session, turn.text) for turn in turns]
+async def play(
+    kind: type[DeskAgent],
+    desk: SupportDesk,
+    *,
+    provider: Provider,
+    model: str = "gpt-4o-mini",
+    plugins: bool,
+) -> tuple[list[str], LatencyReport]:
+    """Let a fresh agent take every turn; the answers in order, and what was recorded."""
+    setup = DeskSetup(tools=desk.tools, model=model, provider=provider, plugins=plugins)
+    agent = kind(setup)
+    try:
+        answers = [await agent.ask(turn.session, turn.text) for turn in SCENARIO]
+        return answers, agent.report()
+    finally:
+        await agent.close()

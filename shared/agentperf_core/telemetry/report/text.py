@@ -47,9 +47,6 @@ def _header(report: RunFigures) -> Iterator[str]:
     ended = [f"{n} {'failed' if s == 'error' else s}" for s, n in states.items() if s != "ok"]
     runs = fmt.plural(report.runs, "run") + (f" ({', '.join(ended)})" if ended else "")
     yield f"{runs}, {fmt.seconds(report.wall_s)} wall time in total"
-    if report.runs > 1:
-        named = (f"p{100 * value.q:g} {_quantile(value)}" for value in report.run_seconds)
-        yield f"one run: {', '.join(named)}"
     dropped = sum(trace.dropped for trace in report.traces)
     if dropped:
         yield f"{fmt.plural(dropped, 'span')} did not fit the recorder's bound and are missing here"
@@ -78,13 +75,21 @@ def _figures(report: RunFigures) -> str:
 
 def _percentiles(report: RunFigures) -> str:
     samples = {
+        "run": report.run_seconds,
         "LLM call": report.llm_seconds,
         "time to first token": report.ttft_seconds,
         "time per output token": report.tpot_seconds,
         "tool call": report.tool_seconds,
     }
-    rows = [[name, *map(_quantile, values)] for name, values in samples.items() if values]
-    return table(["per call", "p50", "p95", "p99"], rows) if rows else ""
+    rows = [
+        [name, values[0].n, *map(_quantile, values)] for name, values in samples.items() if values
+    ]
+    if not rows:
+        return ""
+    shown = table(["duration", "n", "p50", "p95", "p99"], rows)
+    if any(not value.bounded for values in samples.values() for value in values):
+        shown += "\n* too few values for a bound at 95 % confidence: do not rely on it"
+    return shown
 
 
 def _model_rows(report: RunFigures) -> Iterator[tuple[str, str]]:
@@ -130,7 +135,7 @@ def _errors(report: RunFigures) -> str:
 
 
 def _quantile(value: Quantile) -> str:
-    return f"{fmt.seconds(value.value)} ({fmt.interval(value)})"
+    return f"{fmt.seconds(value.value)} " + (f"({fmt.interval(value)})" if value.bounded else "*")
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
