@@ -1,4 +1,4 @@
-"""Scripted LangChain models that cost next to nothing, so that only what is measured is measured."""
+"""Scripted LangChain models that cost next to nothing beside what is measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ABefore = Callable[[], Awaitable[None]]
 class Scripted(BaseChatModel):
     """Answers with what a function of the messages gives.
 
-    `before` and `abefore` run ahead of every call; private, so that they are no part of a cache key.
+    `before` and `abefore` run ahead of every call; they are private and so in no cache key.
     """
 
     _reply: Callable[[Sequence[BaseMessage]], AIMessage] = PrivateAttr()
