@@ -120,10 +120,19 @@ def usage_from(message: BaseMessage) -> Usage | None:
     return Usage.from_totals(
         input_tokens=reported.get("input_tokens") or 0,
         output_tokens=reported.get("output_tokens") or 0,
-        cached_input_tokens=given.get("cache_read") or 0,
-        cache_write_tokens=given.get("cache_creation") or 0,
-        reasoning_tokens=made.get("reasoning") or 0,
+        cached_input_tokens=_of_all_tiers(given, "cache_read"),
+        # Anthropic's integration sets the sum to 0 where it gives its parts.
+        cache_write_tokens=max(
+            _of_all_tiers(given, "cache_creation"),
+            sum(given.get(f"ephemeral_{life}_input_tokens") or 0 for life in ("5m", "1h")),
+        ),
+        reasoning_tokens=_of_all_tiers(made, "reasoning"),
     )
+
+
+def _of_all_tiers(details: Mapping[str, Any], name: str) -> int:
+    """OpenAI's integration puts the service tier in front of the name, unless it is the default."""
+    return sum(details.get(f"{tier}{name}") or 0 for tier in ("", "flex_", "priority_"))
 
 
 # Providers' words for "the answer is whole" that the policy does not know.

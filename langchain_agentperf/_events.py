@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple, Self, cast
 
@@ -59,8 +59,8 @@ def noted(event: Mapping[str, Any]) -> dict[str, Any]:
     if call_id := event.get("tool_call_id"):
         found["tool_call_id"] = call_id
     for tag in event.get("tags") or ():
-        if tag.startswith(_ATTEMPT):
-            found["attempt"] = int(tag.removeprefix(_ATTEMPT))
+        if tag.startswith(_ATTEMPT) and (number := tag.removeprefix(_ATTEMPT)).isdecimal():
+            found["attempt"] = int(number)
     return found
 
 
@@ -140,7 +140,7 @@ class Outcome(NamedTuple):
     @classmethod
     def of(cls, response: LLMResult) -> Self:
         """Read a result; answers of completion models have no messages and only a reason."""
-        usage: Usage | None = None
+        usages: list[Usage] = []
         model = reason = None
         cache: Mapping[str, Any] | None = None
         for generation in _generations(response):
@@ -154,8 +154,9 @@ class Outcome(NamedTuple):
             reason = reason or finish_reason_of(metadata)
             served, spent = _cached(message)
             cache = cache or served
-            usage = spent if usage is None else usage + spent if spent is not None else usage
-        return cls(usage or _total(response), model, reason, cache)
+            if spent is not None:
+                usages.append(spent)
+        return cls(_spent(usages, _total(response)), model, reason, cache)
 
 
 def _generations(response: LLMResult) -> Iterator[Generation]:
@@ -174,6 +175,15 @@ def _cached(message: BaseMessage) -> tuple[Mapping[str, Any] | None, Usage | Non
     if reported.get("total_cost") == 0:
         return {"outcome": "hit", "tier": "langchain", "of": "llm"}, usage
     return None, usage
+
+
+def _spent(usages: Sequence[Usage], total: Usage | None) -> Usage | None:
+    """What the call cost; with `n > 1` OpenAI's integration writes its total on each answer."""
+    if not usages:
+        return total
+    if total is not None and all(usage.total_tokens == total.total_tokens for usage in usages):
+        return usages[0]
+    return sum(usages[1:], usages[0])
 
 
 def _total(response: LLMResult) -> Usage | None:

@@ -12,6 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generati
 from agentperf_core.cache import AnswerFacts, CacheDecision
 from agentperf_core.cache.codec import Entry
 from agentperf_core.errors import CodecError
+from agentperf_core.types import Usage
 from langchain_agentperf._answers import decode_message, encode_message
 from langchain_agentperf._convert import facts_of, finish_reason_of
 
@@ -45,7 +46,7 @@ class _GenerationsCodec:
             invalid=any(facts.invalid for facts in all_facts),
             refused=any(facts.refused for facts in all_facts),
             empty=not all_facts or any(facts.empty for facts in all_facts),
-            usage=sum(usages[1:], usages[0]) if usages else None,
+            usage=_spent(usages),
         )
 
     def encode(self, answer: Sequence[Generation]) -> Mapping[str, Any]:
@@ -81,6 +82,12 @@ def _facts(generation: Generation) -> AnswerFacts:
     if isinstance(generation, ChatGeneration):
         return facts_of(generation.message)
     return AnswerFacts(finish_reason=finish_reason_of(info), empty=not generation.text.strip())
+
+
+def _spent(usages: Sequence[Usage]) -> Usage | None:
+    """Equal reports are one: OpenAI's integration writes a call's total on each of its answers."""
+    parts = usages[:1] if len(set(usages)) == 1 else usages
+    return sum(parts[1:], parts[0]) if parts else None
 
 
 def _encode(generation: Generation) -> Mapping[str, Any]:

@@ -87,7 +87,13 @@ def model_identity(model: Runnable[Any, Any]) -> dict[str, Any]:
         for name in _fields(kind)
         if (value := values.get(name)) is not None and not isinstance(value, _SECRETS)
     }
+    if model.__pydantic_extra__:  # a class with `extra="allow"` takes fields it never declared
+        identity |= behaviour(model.__pydantic_extra__)
     identity["class"] = f"{kind.__module__}.{kind.__qualname__}"
+    # Where the SDK itself took its address from the environment, no field of the model knows it.
+    url = getattr(values.get("root_client"), "base_url", None)
+    if url is not None:
+        identity["url"] = str(url)
     if bound:
         identity["bound"] = behaviour(bound)
     return identity

@@ -44,7 +44,13 @@ class OpenRuns:
         return True
 
     def is_new(self, run_id: UUID, chunk: object, source: Literal["token", "event"]) -> bool:
-        """Whether a chunk counts; the source that came first is the one that counts."""
+        """Whether a chunk counts; the source that came first is the one that counts.
+
+        Chunks of a run that is not open (closed, or begun before the handler came) do not: nobody
+        would ever forget such a run again.
+        """
+        if run_id.int not in self._open:
+            return False
         stream = self._open.get(run_id.int)
         if stream is None:
             stream = self._open[run_id.int] = _Stream(source)

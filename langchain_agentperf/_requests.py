@@ -58,7 +58,11 @@ def tool_schema(tool: BaseTool | Mapping[str, Any]) -> bytes:
     """
     if not isinstance(tool, BaseTool):
         return canonical(tool)
-    made_from = (tool.name, tool.description, tool.args_schema, tool.extras)
+    schema = tool.args_schema
+    # A mapping can change in place, and would always equal itself: its content is compared.
+    shape = schema if schema is None or isinstance(schema, type) else canonical(schema)
+    extras = canonical(tool.extras) if tool.extras else None
+    made_from = (tool.name, tool.description, shape, extras)
     return _tools.get(
         tool, made_from, lambda: canonical([convert_to_openai_tool(tool), tool.extras])
     )

@@ -11,6 +11,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 
+from agentperf_core.events import BUS
 from agentperf_core.telemetry import LatencyReport, Recorder, SpanKind
 from agentperf_core.types import Usage
 from langchain_agentperf import _events, _hooks
@@ -125,7 +126,11 @@ class LatencyCallbackHandler(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **event: Any) -> None:
         """Close the model's span with its usage; an answer from a cache becomes a cache span."""
         self._open.close(run_id)
-        found = _events.Outcome.of(response)
+        try:
+            found = _events.Outcome.of(response)
+        except Exception as error:  # an integration's own figures, or a mark that is not ours
+            BUS.fault("langchain.callback", error)
+            found = _events.Outcome()
         if found.finish_reason is not None:
             self.recorder.annotate(run_id, finish_reason=found.finish_reason)
         self.recorder.end(run_id, usage=found.usage, model=found.model, cache=found.cache)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from llama_index.core.base.llms.types import (
@@ -126,10 +126,19 @@ def _items(block: ContentBlock) -> Iterable[object]:
         notes = {k: v for k, v in block.additional_information.items() if k != "id"}
         return ({"thinking": block.content, "notes": notes},)
     fields = block.model_dump()
-    if fields.get("path") is not None:
+    if _reads_a_file(fields):
         msg = f"{type(block).__name__} is read from a file when the call is made"
         raise Unkeyable(msg)
     return (fields,)
+
+
+def _reads_a_file(fields: Mapping[str, Any]) -> bool:
+    """Whether a block, or one inside it (a document in a citable block), names a local file."""
+    if fields.get("path") is not None:
+        return True
+    inner = fields.get("content")
+    blocks = cast("list[object]", inner) if isinstance(inner, list) else []
+    return any(_reads_a_file(cast("dict[str, Any]", b)) for b in blocks if isinstance(b, dict))
 
 
 def _arguments(arguments: Mapping[str, Any] | str) -> object:

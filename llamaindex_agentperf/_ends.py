@@ -13,13 +13,17 @@ import weakref
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 
+from agentperf_core.events import BUS
 from agentperf_core.telemetry import Recorder
 from agentperf_core.telemetry.spans import Status
 from llamaindex_agentperf._follow import follow_response
 from llamaindex_agentperf._kinds import Role
 from llamaindex_agentperf._live import Lazy, Live
 
-__all__ = ["SpanEnds"]
+__all__ = ["WHERE", "SpanEnds"]
+
+WHERE = "llamaindex.instrumentation"
+"""Where faults of the instrumentation are reported on the bus."""
 
 
 class SpanEnds:
@@ -127,6 +131,19 @@ class SpanEnds:
             return
         if live.lazy is not None:
             self._forget(live.lazy, id_)
+        try:
+            self._report(id_, live, error, status)
+        except Exception as fault:  # this may run inside the user's own reading of a stream
+            BUS.fault(WHERE, fault)
+        if live.parent is not None:
+            if live.method.endswith("write_response_to_history"):
+                self._read(live.parent)
+            if live.holding:
+                self._release(live.parent)
+
+    def _report(
+        self, id_: str, live: Live, error: BaseException | str | None, status: Status | None
+    ) -> None:
         usage = live.saved
         if live.role is Role.LLM:
             usage, attributes = live.account()
@@ -135,11 +152,6 @@ class SpanEnds:
         self.recorder.end(
             id_, usage=usage, model=live.model, error=error, status=status, cache=live.cache
         )
-        if live.parent is not None:
-            if live.method.endswith("write_response_to_history"):
-                self._read(live.parent)
-            if live.holding:
-                self._release(live.parent)
 
     def _release(self, id_: str) -> None:
         with self._lock:

@@ -18,6 +18,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from llama_index.core.llms.llm import LLM
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.tools import BaseTool
 
 from agentperf_core.cache.keys import Unkeyable, canonical
@@ -31,8 +32,6 @@ _IGNORED = frozenset(
         "async_http_client",
         "callback_manager",
         "client",
-        "default_headers",
-        "headers",
         "http_client",
         "is_streaming",
         "max_retries",
@@ -57,10 +56,13 @@ _SECRET_ENDS = (
     "_token_provider",
     "_headers",
 )
+# Gateways choose the model, and OpenAI the organisation, by a header; these say only who asks.
+_HEADERS = frozenset({"default_headers", "extra_headers", "headers"})
+_CREDENTIALS = frozenset({"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key"})
 _CONNECTION_ENDS = ("_client", "_session", "_timeout")
 
 # Arguments of one call that never change an answer.
-_CALL_IGNORED = frozenset({"extra_headers", "stream", "stream_options", "timeout", "verbose"})
+_CALL_IGNORED = frozenset({"stream", "stream_options", "timeout", "verbose"})
 
 
 def is_secret(name: str) -> bool:
@@ -70,21 +72,28 @@ def is_secret(name: str) -> bool:
 
 @lru_cache(maxsize=512)
 def _behaviour_fields(model: type[LLM]) -> tuple[str, ...]:
-    return tuple(
-        name
-        for name in model.model_fields
-        if name not in _IGNORED and not is_secret(name) and not name.endswith(_CONNECTION_ENDS)
-    )
+    return tuple(filter(_shapes, model.model_fields))
+
+
+def _shapes(name: str) -> bool:
+    if name in _HEADERS:
+        return True
+    return name not in _IGNORED and not is_secret(name) and not name.endswith(_CONNECTION_ENDS)
 
 
 def model_identity(llm: LLM) -> dict[str, Any]:
     """Class, model name and behaviour fields of a model, wrapped models included.
 
     Raises:
-        Unkeyable: if a field holds a function that cannot be found again by its name.
+        Unkeyable: if a field holds a function that cannot be found again by its name, or for a
+            `StructuredLLM`, whose callers read the parsed object from `raw`: a stored answer has
+            none. Call `as_structured_llm` on the cached model instead.
     """
+    if isinstance(llm, StructuredLLM):
+        msg = "a StructuredLLM answers with an object; put the cache around the model inside it"
+        raise Unkeyable(msg)
     cls, about = type(llm), llm.metadata
-    values = llm.__dict__
+    values = {**llm.__dict__, **(llm.__pydantic_extra__ or {})}
     return {
         "class": llm.class_name(),
         # `class_name()` is inherited, so two classes may share one.
@@ -93,7 +102,10 @@ def model_identity(llm: LLM) -> dict[str, Any]:
         "chat": about.is_chat_model,
         "output": about.num_output,
         "fields": {
-            name: _plain(name, values[name]) for name in _behaviour_fields(cls) if name in values
+            name: _plain(name, values[name])
+            # A class with `extra="allow"` takes fields that it never declared.
+            for name in (*_behaviour_fields(cls), *filter(_shapes, llm.__pydantic_extra__ or ()))
+            if name in values
         },
     }
 
@@ -105,6 +117,8 @@ def _plain(name: str, value: Any) -> object:
         return _function_name(name, cast("Callable[..., object]", value))
     if isinstance(value, dict):
         options = cast("dict[str, Any]", value)
+        if name in _HEADERS:
+            return {k: v for k, v in options.items() if k.lower() not in _CREDENTIALS} or None
         return {key: option for key, option in options.items() if key != "stream_options"}
     return cast("object", value)
 

@@ -19,9 +19,10 @@ from typing import Any, cast
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 from llama_index.core.tools import BaseTool, ToolOutput
 
+from agentperf_core.events import BUS
 from agentperf_core.telemetry import Recorder, SpanKind
 from llamaindex_agentperf._digest import Prompt, tool_hash
-from llamaindex_agentperf._ends import SpanEnds
+from llamaindex_agentperf._ends import WHERE, SpanEnds
 from llamaindex_agentperf._kinds import Role, role_of
 from llamaindex_agentperf._live import (
     Live,
@@ -157,7 +158,10 @@ class Tracker(SpanEnds):
         self._lazy.clear()
         for id_, live in spans.items():
             if live.parent not in spans:
-                self.recorder.end(id_, status="unfinished")
+                try:
+                    self.recorder.end(id_, status="unfinished")
+                except Exception as error:
+                    BUS.fault(WHERE, error)
 
     def open_spans(self) -> int:
         """How many spans have begun and not ended."""

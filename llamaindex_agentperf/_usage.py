@@ -83,10 +83,12 @@ def _parse(reported: object) -> Usage | None:
 
 
 def _openai(reported: object, inputs: str, outputs: str) -> Usage:
+    given = field_of(reported, f"{inputs}_details")
     return Usage.from_totals(
         input_tokens=_count(reported, inputs),
         output_tokens=_count(reported, outputs),
-        cached_input_tokens=_count(field_of(reported, f"{inputs}_details"), "cached_tokens"),
+        cached_input_tokens=_count(given, "cached_tokens"),
+        cache_write_tokens=_count(given, "cache_write_tokens"),
         reasoning_tokens=_count(field_of(reported, f"{outputs}_details"), "reasoning_tokens"),
     )
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from agentperf_core.events import BUS
 from agentperf_core.telemetry import Recorder
 from llamaindex_agentperf._actions import ACTIONS
+from llamaindex_agentperf._ends import WHERE
 from llamaindex_agentperf._tracker import Tracker
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from agentperf_core.telemetry import LatencyReport
 
 __all__ = ["Instrumentation", "LatencyEventHandler", "LatencySpanHandler", "instrument"]
-
-_WHERE = "llamaindex.instrumentation"
 
 
 class LatencySpanHandler(BaseSpanHandler[BaseSpan]):
@@ -72,7 +71,7 @@ class LatencySpanHandler(BaseSpanHandler[BaseSpan]):
         try:
             self.tracker.enter(id_, bound_args, instance, parent_id)
         except Exception as error:
-            BUS.fault(_WHERE, error)
+            BUS.fault(WHERE, error)
 
     def span_exit(
         self,
@@ -86,7 +85,7 @@ class LatencySpanHandler(BaseSpanHandler[BaseSpan]):
         try:
             self.tracker.exit(id_, result)
         except Exception as error:
-            BUS.fault(_WHERE, error)
+            BUS.fault(WHERE, error)
 
     def span_drop(
         self,
@@ -100,7 +99,7 @@ class LatencySpanHandler(BaseSpanHandler[BaseSpan]):
         try:
             self.tracker.drop(id_, err)
         except Exception as error:
-            BUS.fault(_WHERE, error)
+            BUS.fault(WHERE, error)
 
     def new_span(self, *args: Any, **kwargs: Any) -> None:
         """Not used: `span_enter` does it all."""
@@ -141,7 +140,7 @@ class LatencyEventHandler(BaseEventHandler):
             try:
                 action(self.tracker, event)
             except Exception as error:
-                BUS.fault(_WHERE, error)
+                BUS.fault(WHERE, error)
 
 
 class Instrumentation:

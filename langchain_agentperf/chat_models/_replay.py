@@ -7,7 +7,6 @@ fires every event, and structured output is parsed from it as from a fresh one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -25,10 +24,9 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.tools import BaseTool
 from pydantic import Field
 
-__all__ = ["ReplayChatModel"]
+from langchain_agentperf.chat_models._protocol import PIECE, protocol_events
 
-# A word with the space after it: what a reader sees as one token.
-_PIECE = re.compile(r"\S+\s*|\s+")
+__all__ = ["ReplayChatModel"]
 
 
 class ReplayChatModel(BaseChatModel):
@@ -130,12 +128,23 @@ class ReplayChatModel(BaseChatModel):
         for chunk in _chunks(self.answer):
             yield chunk
 
+    def _stream_chat_model_events(
+        self, messages: list[BaseMessage], **kwargs: Any
+    ) -> Iterator[Any]:
+        return protocol_events(self.answer)
+
+    async def _astream_chat_model_events(
+        self, messages: list[BaseMessage], **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        for event in protocol_events(self.answer):
+            yield event
+
 
 def _chunks(answer: AIMessage) -> Iterator[ChatGenerationChunk]:
     """Pieces of the text, then the tool calls, then an empty last one with the metadata."""
     content = cast("str | list[str | dict[str, Any]]", answer.content)
     if isinstance(content, str):
-        for piece in _PIECE.findall(content):
+        for piece in PIECE.findall(content):
             yield _chunk(content=piece)
     else:
         for block in content:

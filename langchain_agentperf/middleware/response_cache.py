@@ -14,7 +14,7 @@ from agentperf_core.errors import ConfigError
 from agentperf_core.events import BUS
 from agentperf_core.flow import Flow, Step, arun, run
 from langchain_agentperf._requests import cache_request
-from langchain_agentperf._responses import RESPONSES, Answer, replayed
+from langchain_agentperf._responses import Answer, ResponsesCodec, replayed, restored, watched
 
 __all__ = ["ResponseCacheMiddleware"]
 
@@ -28,6 +28,9 @@ _POLICY: Any = getattr(middleware_types, "TracePolicy", None)
 _TRACE: Any = _POLICY and _POLICY(process_inputs=middleware_types.omit_payload)
 
 
+_DEFAULT_TTL_S = 3600.0
+
+
 class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
     """Answers equal model requests of an agent once: from a store, or with a call in flight.
 
@@ -37,7 +40,9 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
     live answers carry too). Tools that an answer asks for still run.
 
     Put it before middleware that changes the model (routing, fallback): on a hit, what these set as
-    the model is passed over.
+    the model is passed over. Put it behind middleware that changes what is asked (a prompt per
+    user, tools per role): the key is made of the request as it arrives here, so an answer to a
+    request that was changed further in is not kept, and the decision's reason says so.
 
     Not cached: requests with a temperature above 0, models without readable behaviour (an iterator
     of answers, a `RunnableWithFallbacks`), answers that were cut off, refused, empty, could not be
@@ -46,7 +51,7 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
     Args:
         cache: a core cache to share with other agents; else one is made of the next three.
         store: where answers live; default a `MemoryStore`.
-        ttl_s: seconds an answer may be served, `None` for no limit; not used with a policy.
+        ttl_s: seconds an answer may be served, `None` for no limit; a policy brings its own.
         policy: what may be cached; default `CachePolicy(ttl_s=ttl_s)`.
         tenant: whose answers these are, or a function of the request that says so.
         version: a tag that you change when prompts or data behind the answers change.
@@ -55,7 +60,8 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         cache: the core cache in use.
 
     Raises:
-        ConfigError: if `cache` is given together with `store` or `policy`.
+        ConfigError: if `cache` is given together with `store` or `policy`, or `ttl_s` with either
+            of `cache` and `policy`; if one of them is not what its name says.
 
     Example:
         >>> from langchain.agents import create_agent
@@ -78,15 +84,13 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         *,
         cache: CoreCache | None = None,
         store: Store | None = None,
-        ttl_s: float | None = 3600.0,
+        ttl_s: float | None = _DEFAULT_TTL_S,
         policy: CachePolicy | None = None,
         tenant: Tenant = None,
         version: str = "",
     ) -> None:
         super().__init__()
-        if cache is not None and (store is not None or policy is not None):
-            msg = f"cache= brings its own store and policy, got {(store, policy)!r} too; drop one"
-            raise ConfigError(msg)
+        _check(cache, store=store, ttl_s=ttl_s, policy=policy, tenant=tenant)
         policy = policy if policy is not None else CachePolicy(ttl_s=ttl_s)
         self.cache = cache if cache is not None else CoreCache(store, policy=policy)
         self._tenant = tenant
@@ -106,12 +110,18 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _answer(self, request: _Request, handler: Callable[[_Request], Any]) -> Flow[_Response]:
         # Only the side of a step that fits the handler is ever called.
-        call: Step[Answer] = Step(handler, handler, request)
-        answer = yield from self.cache.answer(self._keyed(request), call, RESPONSES)
+        codec = ResponsesCodec()
+        call: Step[Answer] = Step(handler, handler, watched(request, codec.changed))
+        answer = yield from self.cache.answer(self._keyed(request), call, codec)
         if isinstance(answer, ModelResponse):
             return answer
-        replay: Step[_Response] = Step(handler, handler, replayed(request, answer))
-        return (yield from replay)
+        try:
+            again = replayed(request, answer)
+        except Exception as error:  # a model whose own attributes raise
+            BUS.fault("cache.replay", error)
+            return (yield from Step[Any](handler, handler, request))
+        replay: Step[_Response] = Step(handler, handler, again)
+        return restored((yield from replay), answer)
 
     def _keyed(self, request: _Request) -> CacheRequest:
         try:
@@ -122,3 +132,28 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         except Exception as error:
             BUS.fault("cache.key", error)
             return CacheRequest(None, f"its key could not be made ({type(error).__name__})")
+
+
+def _check(
+    cache: object,
+    *,
+    store: Store | None,
+    ttl_s: float | None,
+    policy: CachePolicy | None,
+    tenant: object,
+) -> None:
+    if cache is not None and (store is not None or policy is not None):
+        msg = f"cache= brings its own store and policy, got {(store, policy)!r} too; drop one"
+        raise ConfigError(msg)
+    if cache is not None and not isinstance(cache, CoreCache):
+        msg = (
+            f"cache must be an agentperf_core.cache.ExactCache, got a {type(cache).__module__}."
+            f"{type(cache).__name__}; give a store as store="
+        )
+        raise ConfigError(msg)
+    if (cache is not None or policy is not None) and ttl_s != _DEFAULT_TTL_S:
+        msg = f"a policy has its own ttl_s, got ttl_s={ttl_s!r}; set it in CachePolicy(ttl_s=...)"
+        raise ConfigError(msg)
+    if tenant is not None and not isinstance(tenant, str) and not callable(tenant):
+        msg = f"tenant must be a name or a function of the request, got {tenant!r}; give its str()"
+        raise ConfigError(msg)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.llm import LLM
@@ -102,6 +102,12 @@ def check_options(
     Raises:
         ConfigError: naming the contradiction.
     """
+    if cache is not None and not isinstance(cast("object", cache), ExactCache):
+        msg = (
+            f"cache must be an agentperf_core.cache.ExactCache, got a {type(cache).__module__}."
+            f"{type(cache).__name__}; give a store as store="
+        )
+        raise ConfigError(msg)
     if cache is not None and (store is not None or policy is not None):
         msg = (
             f"a cache has its own store and policy, got cache={cache!r} with store={store!r} and "

@@ -20,6 +20,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from agentperf_core.cache import AnswerCodec, Lease
+from agentperf_core.events import BUS
 from agentperf_core.flow import Flow, arun, run
 from llamaindex_agentperf._usage import extra_of, field_of, finish_of
 from llamaindex_agentperf.llms._codec import marked
@@ -77,17 +78,27 @@ class Watch(Generic[A]):
     def see(self, chunk: A) -> A:
         """Take note of a chunk and give back its marked copy."""
         self._last = chunk
-        if chunk.raw is not None:
-            finish, reported = finish_of(chunk)
-            self._finish = finish or self._finish
-            self._reported = self._reported or reported
-            self._usage = field_of(chunk.raw, "usage") or self._usage
-        return marked(chunk, self._record)
+        try:
+            if chunk.raw is not None:
+                finish, reported = finish_of(chunk)
+                self._finish = finish or self._finish
+                self._reported = self._reported or reported
+                self._usage = field_of(chunk.raw, "usage") or self._usage
+            return marked(chunk, self._record)
+        except Exception as error:  # what a model class puts in a chunk must not end its stream
+            BUS.fault("cache.mark", error)
+            return chunk
 
     def done(self) -> Flow[None]:
         """The stream ended normally."""
         self._release()
-        decision = yield from self._lease.finish(self._whole())
+        try:
+            whole = self._whole()
+        except Exception as error:
+            BUS.fault("cache.encode", error)
+            self._lease.fail(GeneratorExit())
+            return
+        decision = yield from self._lease.finish(whole)
         self._record.clear()
         self._record.update(decision.record())
 

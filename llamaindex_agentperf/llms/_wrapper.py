@@ -56,7 +56,7 @@ class DelegatingLLM(FunctionCallingLLM):
             `load_llm` (API keys are not in it and come from the environment).
 
     Raises:
-        ConfigError: if `inner` is not a model.
+        ConfigError: if `inner` is not a model, or an argument is not a field.
     """
 
     inner: SerializeAsAny[LLM] = Field(description="The model that answers.")
@@ -65,6 +65,11 @@ class DelegatingLLM(FunctionCallingLLM):
         model = load_llm(dict(inner)) if isinstance(inner, Mapping) else inner
         if not isinstance(cast("object", model), LLM):
             msg = f"inner must be a LlamaIndex LLM, got {model!r}; pass the model to be wrapped"
+            raise ConfigError(msg)
+        unknown = kwargs.keys() - type(self).model_fields.keys() - {"class_name"}
+        if unknown:  # pydantic would pass over a misspelled one in silence
+            msg = f"arguments must be fields of {type(self).__name__}, got {sorted(unknown)!r}; "
+            msg += "settings of the model belong to inner"
             raise ConfigError(msg)
         settings = {name: getattr(model, name) for name in _FORWARDED}
         super().__init__(inner=model, **{**settings, **kwargs})

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from agentperf_core import __version__
 from agentperf_core.cli import bench, demo, doctor, report
 from agentperf_core.errors import AgentPerfError
 
@@ -17,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="agentperf-pack", description="Measure agents and make them faster and cheaper."
     )
+    parser.add_argument("--version", action="version", version=f"agentperf-pack {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in (demo, bench, report, doctor):
         command.register(commands)

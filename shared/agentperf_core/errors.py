@@ -26,6 +26,7 @@ __all__ = [
     "ConfigError",
     "MissingExtra",
     "TraceFileError",
+    "require_instance",
     "require_positive",
 ]
 
@@ -72,6 +73,23 @@ class CodecError(AgentPerfError, ValueError):
     """A stored value cannot be decoded: wrong version, unknown kind, or not ours at all."""
 
 
+def require_instance(kind: type, hint: str, **values: object) -> None:
+    """Check that every given argument is of a kind; `None` means "the default" and passes.
+
+    Args:
+        kind: the class that is wanted.
+        hint: the way out, as the end of the sentence.
+        **values: the arguments by name.
+
+    Raises:
+        ConfigError: naming the first one that is not.
+    """
+    for name, value in values.items():
+        if value is not None and not isinstance(value, kind):
+            msg = f"{name} must be a {kind.__name__}, got {value!r}; {hint}"
+            raise ConfigError(msg)
+
+
 def require_positive(**values: float | None) -> None:
     """Check that every given bound is above zero; `None` means "no bound" and passes.
 
@@ -79,6 +97,11 @@ def require_positive(**values: float | None) -> None:
         ConfigError: naming the first one that is not.
     """
     for name, value in values.items():
-        if value is not None and not value > 0:  # written so that NaN fails, too
+        if value is not None and not _is_positive(value):
             msg = f"{name} must be > 0, got {value!r}; leave it out for the default"
             raise ConfigError(msg)
+
+
+def _is_positive(value: object) -> bool:
+    # Written so that NaN fails, too. Text from an environment variable has no order with numbers.
+    return isinstance(value, int | float) and value > 0

@@ -63,12 +63,18 @@ def lazy_exports(
             msg = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(msg)
         require(needs, extra=extra, purpose=f"{package}.{name}")
-        value: object = getattr(importlib.import_module(f"{package}.{home}"), name)
+        try:
+            module = importlib.import_module(f"{package}.{home}")
+        except ModuleNotFoundError as error:
+            # Frameworks come in several packages: one of them may be there without the next.
+            require(error.name or needs, extra=extra, purpose=f"{package}.{name}")
+            raise
+        value: object = getattr(module, name)
         value.__module__ = package
         setattr(sys.modules[package], name, value)
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
+        return sorted(homes)
 
     return load, names

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from agentperf_core.cache import CachePolicy, MemoryStore
+from agentperf_core.cache import CachePolicy, ExactCache, MemoryStore
 from agentperf_core.cache.codec import unpack
 from agentperf_core.clock import FakeClock
 from agentperf_core.errors import (
@@ -68,6 +69,21 @@ class Case:
 CASES = [
     Case("bound", lambda: require_positive(size=0), "size must be > 0", "0", "leave it out"),
     Case("nan", lambda: require_positive(size=float("nan")), "must be > 0", "nan", "leave it out"),
+    Case("text", lambda: CachePolicy(ttl_s=cast("Any", "60")), "must be > 0", "'60'", "leave it"),
+    Case(
+        "not a store",
+        lambda: ExactCache(cast("Any", {})),
+        "needs the methods of Store",
+        "a dict without set",
+        "give a MemoryStore()",
+    ),
+    Case(
+        "span kind of start",
+        lambda: Recorder().start(1, "llmm", "x"),
+        "kind must be one of ['agent', 'chain', 'llm'",
+        "'llmm'",
+        "use SpanKind",
+    ),
     Case("clock", lambda: FakeClock().advance(-2.5), "cannot go back", "-2.5", "pass seconds >= 0"),
     Case("usage", lambda: Usage(output_tokens=-1), "are >= 0", "-1", "Usage.from_totals"),
     Case(

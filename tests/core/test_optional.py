@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from agentperf_core.errors import MissingExtra
-from agentperf_core.optional import require
+from agentperf_core.optional import lazy_exports, require
 
 
 def test_an_installed_module_is_returned():
@@ -106,3 +106,14 @@ def test_a_lazy_root_without_its_framework_says_what_to_install(lazy: ModuleType
     assert str(caught.value) == (
         f"{lazy.__name__}.Thing needs 'no_such_framework': pip install 'agentperf-pack[langchain]'"
     )
+
+
+def test_a_part_of_a_framework_that_is_missing_is_named(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """The openai extra brings langchain-core without langchain."""
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "__init__.py").write_text("")
+    (tmp_path / "adapter" / "part.py").write_text("import second_package.inside\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    load, _ = lazy_exports("adapter", {"Part": "part"}, needs="json", extra="langchain")
+    with pytest.raises(MissingExtra, match=r"adapter\.Part needs 'second_package': pip install"):
+        load("Part")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+
 from agentperf_core.accounting import TokenCounter
 from agentperf_core.types import Message
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 TEXTS = ["Where is my order?", "A refund takes five working days.", "We ship to Norway."]
 

@@ -64,6 +64,8 @@ def test_demo_prints_a_table_and_writes_page_and_trace(
     assert "scripted stand-in" in output
     assert "model calls" in output
     assert "repeat an earlier one" in output
+    named = ("Waterfall:",)  # the folder is as long as it is
+    assert all(len(line) <= 100 for line in output.splitlines() if not line.startswith(named))
     for arm in ("bare", "plugins"):
         assert LatencyReport.load(tmp_path / f"{framework}-{arm}.json").runs == 12
         assert "<svg" in (tmp_path / f"{framework}-{arm}.html").read_text(encoding="utf-8")
@@ -73,7 +75,35 @@ def test_demo_of_an_unknown_framework_says_what_there_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert main(["demo", "--out", str(tmp_path), "--framework", "haystack"]) == 1
-    assert "langchain" in capsys.readouterr().out
+    assert "must be one of ['langchain', 'llamaindex'], got 'haystack'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "extras"),
+    [
+        (["demo"], ("'agentperf-pack[langchain,openai]'", "'agentperf-pack[llamaindex]'")),
+        (["demo", "--framework", "llamaindex"], ("'agentperf-pack[llamaindex]'",)),
+        (["bench"], ("'agentperf-pack[langchain,openai]'",)),
+    ],
+)
+def test_a_command_without_its_framework_says_what_to_install(
+    command: list[str],
+    extras: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("agentperf_core.cli.demo.desk_agents", dict)
+    monkeypatch.setattr("agentperf_core.cli.bench.desk_agents", dict)
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert all(extra in error for extra in extras)
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("agentperf-pack ")
 
 
 def test_bench_prints_a_ratio_with_its_spread(capsys: pytest.CaptureFixture[str]):

@@ -21,7 +21,7 @@ from agentperf_core.cache import CachePolicy, MemoryStore
 from agentperf_core.cache import ExactCache as CoreCache
 from agentperf_core.errors import ConfigError
 from agentperf_core.telemetry import SpanKind
-from langchain_agentperf import ResponseCacheMiddleware, latency_callback
+from langchain_agentperf import ExactCache, ResponseCacheMiddleware, latency_callback
 from tests.langchain.scripted_models import ScriptedChat, call, say
 
 QUESTION: Any = {"messages": [HumanMessage("Where is order 7?")]}
@@ -422,6 +422,24 @@ def test_a_cache_can_be_shared_but_not_configured_twice() -> None:
         ResponseCacheMiddleware(cache=core, store=MemoryStore())
     with pytest.raises(ConfigError, match="ttl_s"):
         ResponseCacheMiddleware(ttl_s=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cache": ExactCache()}, "cache must be an agentperf_core.cache.ExactCache, got a lang"),
+        ({"cache": MemoryStore()}, "give a store as store="),
+        ({"cache": CoreCache(), "ttl_s": 5}, "got ttl_s=5; set it in CachePolicy"),
+        ({"policy": CachePolicy(), "ttl_s": None}, "got ttl_s=None; set it in CachePolicy"),
+        ({"ttl_s": "60"}, "ttl_s must be > 0, got '60'"),
+        ({"tenant": 5}, "tenant must be a name or a function of the request, got 5"),
+        ({"store": {}}, "got a dict without set, aget, aset, aclear"),
+    ],
+)
+def test_a_wrong_argument_is_refused_when_it_is_given(options: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ResponseCacheMiddleware(**options)
+    assert message in str(caught.value)
 
 
 def test_a_poisoned_store_entry_is_a_miss() -> None:

@@ -293,6 +293,23 @@ def test_what_is_no_model_is_refused() -> None:
         CachedLLM("gpt-4o")  # pyright: ignore[reportArgumentType] - the mistake under test
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ttl": 5}, "must be fields of CachedLLM, got ['ttl']"),
+        ({"cache": MemoryStore()}, "give a store as store="),
+        ({"store": {}}, "got a dict without set, aget, aset, aclear"),
+        ({"ttl_s": "60"}, "ttl_s must be > 0, got '60'"),
+    ],
+)
+def test_a_wrong_argument_is_refused_when_it_is_given(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        CachedLLM(MockLLM(), **options)
+    assert message in str(caught.value)
+
+
 def test_settings_reach_the_inner_model() -> None:
     """LlamaIndex sets the callback manager on the outermost model at every access."""
     inner = ScriptedLLM()

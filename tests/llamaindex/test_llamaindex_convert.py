@@ -104,6 +104,22 @@ CASES = [
         {"prompt_eval_count": 9, "eval_count": 3},
         Usage(uncached_input_tokens=9, output_tokens=3),
     ),
+    Case(
+        "openai with cache writes, which are dearer than plain input",
+        {
+            "usage": {
+                "prompt_tokens": 100,
+                "completion_tokens": 1,
+                "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 70},
+            }
+        },
+        Usage(
+            uncached_input_tokens=10,
+            cached_input_tokens=20,
+            cache_write_tokens=70,
+            output_tokens=1,
+        ),
+    ),
     Case("zeros are unknown", {"usage": {"prompt_tokens": 0, "completion_tokens": 0}}, None),
     Case("nothing", {"content": "x"}, None),
     Case("no raw", None, None),
@@ -253,7 +269,7 @@ def _openai(**options: Any) -> OpenAI:
     [
         {"timeout": 5.0},
         {"max_retries": 9},
-        {"default_headers": {"X-A": "1"}},
+        {"default_headers": {"Authorization": "Bearer 1", "X-Api-Key": "2"}},
         {"reuse_client": False},
         {"additional_kwargs": {"stream_options": {"include_usage": True}}},
     ],

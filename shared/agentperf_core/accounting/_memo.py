@@ -24,7 +24,8 @@ class Memo:
         self.limit = limit
         self.bytes = 0
         self._entries: OrderedDict[Hashable, tuple[int, int]] = OrderedDict()
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may end an abandoned stream, and its span, in here.
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._entries)

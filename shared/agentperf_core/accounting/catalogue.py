@@ -120,7 +120,8 @@ class Catalogue:
         self._limit = limit
         self._snapshot: object = None
         self._found: dict[tuple[str, str | None], Listing | None] = {}
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may end an abandoned stream, and its span, in here.
+        self._lock = threading.RLock()
 
     def find(self, model: str, provider: str | None = None) -> Listing | None:
         """The listing of a model, `None` if genai-prices has none.
@@ -132,7 +133,8 @@ class Catalogue:
         Raises:
             MissingExtra: if genai-prices is not installed.
         """
-        snapshot = require("genai_prices.data_snapshot", extra="pricing").get_snapshot()
+        module = require("genai_prices.data_snapshot", extra="pricing", purpose="the price book")
+        snapshot = module.get_snapshot()
         key = (model.strip().lower(), provider)
         with self._lock:
             if snapshot is not self._snapshot:  # a user may replace genai-prices' data at run time

@@ -56,7 +56,8 @@ class PriceBook:
         self.overrides: Mapping[str, ModelPrice] = MappingProxyType(own)
         self._catalogue = Catalogue()
         self._warned: set[str] = set()
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may end an abandoned stream, and its span, in here.
+        self._lock = threading.RLock()
 
     def price(self, usage: Usage, model: str, *, provider: str | None = None) -> Decimal | None:
         """USD for a usage of a model, `None` if its price is not known.

@@ -88,7 +88,8 @@ class ModelRegistry:
         self.prices = PriceBook() if prices is None else prices
         self._overrides: dict[str, dict[str | None, ModelProfile]] = {}
         self._fed: dict[str, dict[str | None, ModelProfile]] = {}
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may end an abandoned stream, and its span, in here.
+        self._lock = threading.RLock()
 
     def get(self, name: str, provider: str | None = None) -> ModelProfile:
         """The profile of a model.

@@ -12,7 +12,7 @@ from agentperf_core.cache.answers import AnswerCodec, CacheRequest, Hit
 from agentperf_core.cache.codec import Entry, pack, unpack
 from agentperf_core.cache.flight import Failed, Landed, Lead, SingleFlight
 from agentperf_core.cache.policy import CacheDecision, CachePolicy
-from agentperf_core.cache.stores import MemoryStore, Store
+from agentperf_core.cache.stores import MemoryStore, Store, checked
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, DecisionMade, EventBus
 from agentperf_core.flow import Flow, Step
@@ -79,10 +79,15 @@ class ExactCache:
     A store that fails is a miss; what fails is reported on the bus and never reaches the call.
 
     Args:
-        store: where answers live; default a `MemoryStore`.
+        store: where answers live, default a `MemoryStore`; `ConfigError` if it lacks a method.
         policy: what may be cached; default `CachePolicy()`.
+        max_wait_s: seconds to wait for an equal call in flight before making the call, too; `None`
+            for no limit, which waits for ever on a stream that its reader left standing.
         clock: where the time comes from.
         bus: receives a `DecisionMade` per request and a `Fault` per failure.
+
+    Raises:
+        ConfigError: if `max_wait_s` is not positive.
     """
 
     def __init__(
@@ -90,14 +95,15 @@ class ExactCache:
         store: Store | None = None,
         *,
         policy: CachePolicy | None = None,
+        max_wait_s: float | None = 60.0,
         clock: Clock = SYSTEM_CLOCK,
         bus: EventBus = BUS,
     ) -> None:
-        self.store: Store = store if store is not None else MemoryStore(clock=clock)
+        self.store: Store = checked(store) if store is not None else MemoryStore(clock=clock)
         self.policy = policy if policy is not None else CachePolicy()
         self._clock = clock
         self._bus = bus
-        self._flight = SingleFlight[bytes]()
+        self._flight = SingleFlight[bytes](max_wait_s)
 
     def answer(self, request: CacheRequest, call: Step[T], codec: AnswerCodec[T]) -> Flow[T]:
         """The answer to a request: stored, shared with an equal call in flight, or `call`'s."""

@@ -3,6 +3,9 @@
 The first caller leads and makes the call; the others wait for its answer. If the leader fails, the
 others try once more, again in single flight; a second failure goes to everyone who still waits. A
 leader that is cancelled hands over without counting as a failure.
+
+Waiting is bounded: a leader may be a stream whose reader has stopped reading, or may itself wait
+for a thread or a stream of the one that waits for it. Who has waited long enough calls by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, Step
 
 __all__ = ["Failed", "Landed", "Lead", "SingleFlight"]
@@ -112,6 +116,9 @@ class Lead(Generic[T]):
 class SingleFlight(Generic[T]):
     """Joins equal calls; keys are any hashable values.
 
+    Args:
+        max_wait_s: seconds to wait for a leader before calling too; `None` for no limit.
+
     Attributes:
         landed: how many flights have ended with an answer so far.
 
@@ -124,8 +131,10 @@ class SingleFlight(Generic[T]):
         >>> lead.land("answer")
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_wait_s: float | None = None) -> None:
+        require_positive(max_wait_s=max_wait_s)
         self.landed = 0
+        self._max_wait_s = max_wait_s
         self._slots: dict[Hashable, _Slot[T]] = {}
         # Re-entrant: the garbage collector may drop a forgotten lead while we are in here.
         self._lock = threading.RLock()
@@ -141,7 +150,8 @@ class SingleFlight(Generic[T]):
         slot, future = self._enter(key)
         while future is not None:
             try:
-                result: _Result[T] | None = yield from Step[Any](_wait, _await, future)
+                wait = Step[Any](_wait, _await, future, self._max_wait_s)
+                result: _Result[T] | None = yield from wait
             except BaseException:
                 self._leave(key, slot)
                 raise
@@ -150,7 +160,8 @@ class SingleFlight(Generic[T]):
             elif result is not None:
                 return result
             else:
-                # A sync caller on the leader's own event loop cannot wait: it calls by itself.
+                # It waited long enough, or it is a sync caller on the leader's own event loop and
+                # cannot wait at all: it calls by itself.
                 self._leave(key, slot)
                 return Lead(self, key, None)
         return Lead(self, key, slot)
@@ -218,15 +229,19 @@ class SingleFlight(Generic[T]):
             del self._slots[key]
 
 
-def _wait(future: Future[Any]) -> Any:
+def _wait(future: Future[Any], max_wait_s: float | None) -> Any:
     if future.done():
         return future.result()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return future.result()
+        with suppress(TimeoutError):  # no result is an exception, so this can only be the wait's
+            return future.result(max_wait_s)
     return None
 
 
-async def _await(future: Future[Any]) -> Any:
-    return await asyncio.wrap_future(future)
+async def _await(future: Future[Any], max_wait_s: float | None) -> Any:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(max_wait_s):
+            return await asyncio.wrap_future(future)
+    return None

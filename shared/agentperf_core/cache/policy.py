@@ -30,6 +30,7 @@ class AnswerFacts:
         refused: whether the provider marked it as a refusal.
         empty: whether it holds neither text nor tool calls.
         usage: what it cost, for the savings of later hits.
+        unfit: the adapter's own reason why it must not be given again, `None` for none.
     """
 
     finish_reason: str | None = None
@@ -39,6 +40,7 @@ class AnswerFacts:
     refused: bool = False
     empty: bool = False
     usage: Usage | None = None
+    unfit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,8 @@ class CachePolicy:
             if facts.finish_reason is not None
             else facts.provider_reports_finish
         )
+        if facts.unfit is not None:
+            return facts.unfit
         reasons = (
             (facts.invalid, "its tool calls could not be parsed"),
             (facts.refused, "it is a refusal"),

@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     _introduce(options)
     for name in wanted:
-        _warm_up(agents[name])
+        _warm_up(agents[name], options.model)
         arms: list[LatencyReport] = []
         for plugins in (False, True):
             with _provider(options) as provider:
@@ -129,10 +129,10 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _warm_up(kind: type[DeskAgent]) -> None:
+def _warm_up(kind: type[DeskAgent], model: str) -> None:
     """Play once for nothing: else the first arm alone pays for lazy imports and first clients."""
     with ScriptedEndpoint(desk_reply, time_scale=0) as endpoint:
-        run_arm(kind, provider=Provider(endpoint.base_url, "stand-in"), model="warm", plugins=True)
+        run_arm(kind, provider=Provider(endpoint.base_url, "stand-in"), model=model, plugins=True)
 
 
 def _introduce(options: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentperf_core.telemetry.spans import SpanKind, Status, Trace
@@ -175,13 +175,25 @@ class RunTable:
 
 
 def describe(error: BaseException | str) -> str:
-    """`"Type: message"`, shortened; an error that cannot be printed is named by its type."""
+    """`"Type: message"`, shortened; an error that cannot be printed is named by its type.
+
+    Of a pydantic error only places and kinds are kept: its message quotes the arguments.
+    """
     if isinstance(error, str):
         return error[:_MAX_ERROR]
     try:
-        return f"{type(error).__name__}: {error}"[:_MAX_ERROR]
+        return f"{type(error).__name__}: {_message(error)}"[:_MAX_ERROR]
     except Exception:
         return type(error).__name__
+
+
+def _message(error: BaseException) -> str:
+    details: Callable[[], Sequence[Mapping[str, Any]]] | None = getattr(error, "errors", None)
+    if type(error).__name__ != "ValidationError" or not callable(details):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, found['loc'])) or 'value'} {found['type']}" for found in details()
+    )
 
 
 def outcome(error: BaseException | str | None) -> Status:

@@ -97,7 +97,7 @@ class Recorder:
     def start(
         self,
         span_id: Hashable,
-        kind: SpanKind,
+        kind: SpanKind | str,
         name: str,
         *,
         parent_id: Hashable | None = None,
@@ -108,9 +108,11 @@ class Recorder:
         """Open a span; one whose parent is not open begins a run of its own.
 
         An id that is still open is closed first, as unfinished: its end was missed.
+        A `kind` that is not a `SpanKind` raises `ConfigError`.
         """
         if span_id in self._open:
             self.end(span_id, status="unfinished")
+        kind = kind if isinstance(kind, SpanKind) else _span_kind(kind)
         parent = self._open.get(parent_id) if parent_id is not None else None
         run = parent.run if parent is not None else Run(span_id, self._clock.time())
         span = OpenSpan(run, span_id, parent, kind, name, self._now())
@@ -187,11 +189,7 @@ class Recorder:
         Raises:
             ConfigError: if `kind` is not a `SpanKind`.
         """
-        try:
-            known = SpanKind(kind)
-        except ValueError as error:
-            msg = f"kind must be one of {[k.value for k in SpanKind]}, got {kind!r}; use SpanKind"
-            raise ConfigError(msg) from error
+        known = _span_kind(kind)
         span_id = uuid4().hex
         around = _around.get()
         parent_id = next((outer for outer in reversed(around) if outer in self._open), None)
@@ -240,3 +238,11 @@ class Recorder:
         if run.frozen is None:
             run.frozen = freeze(run, self._price)
         return run.frozen
+
+
+def _span_kind(kind: str) -> SpanKind:
+    try:
+        return SpanKind(kind)
+    except ValueError as error:
+        msg = f"kind must be one of {[k.value for k in SpanKind]}, got {kind!r}; use SpanKind"
+        raise ConfigError(msg) from error

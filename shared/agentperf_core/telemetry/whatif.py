@@ -122,19 +122,24 @@ def _with_children(
 ) -> _Length:
     joined = _Joined(span.start_ns)
     start_of_group: dict[int, int] = {}
+    own: int | None = None
     whole, last_ns = 0, span.end_ns
     for child in sorted(siblings, key=lambda sibling: sibling.start_ns):
+        if own is None and child.start_ns > span.end_ns:
+            # A child that began after the end (work left behind) has no say in it.
+            own = joined.at(span.end_ns)
         start = joined.at(child.start_ns)
         group = group_of.get(child.id)
         if group is not None:
             start = start_of_group[group] = min(start, start_of_group.get(group, start))
-        own, below, below_ns = length[child.id]
-        joined.add(child.end_ns, start + own)
+        child_own, below, below_ns = length[child.id]
+        joined.add(child.end_ns, start + child_own)
         if below_ns > child.end_ns:
             joined.add(below_ns, start + below)
         whole = max(whole, start + below)
         last_ns = max(last_ns, below_ns)
-    own = joined.at(span.end_ns)
+    if own is None:
+        own = joined.at(span.end_ns)
     return _Length(own, max(own, whole), last_ns)
 
 

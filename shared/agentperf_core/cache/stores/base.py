@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Store"]
+from agentperf_core.errors import ConfigError
+
+__all__ = ["Store", "checked"]
+
+_METHODS = ("get", "set", "clear", "aget", "aset", "aclear")
 
 
 class Store(Protocol):
@@ -37,3 +41,20 @@ class Store(Protocol):
     async def aclear(self) -> None:
         """Like `clear`."""
         ...
+
+
+def checked(store: Store) -> Store:
+    """The store, if it has all methods: else every call would fail, and be a silent miss.
+
+    Raises:
+        ConfigError: if a method is missing.
+    """
+    missing = [name for name in _METHODS if not callable(getattr(store, name, None))]
+    if missing:
+        # The type only: the representation of a store may hold the password of its server.
+        msg = (
+            f"a store needs the methods of Store, got a {type(store).__name__} without "
+            f"{', '.join(missing)}; give a MemoryStore() or a class that has them"
+        )
+        raise ConfigError(msg)
+    return store

@@ -48,7 +48,8 @@ class MemoryStore:
         self._clock = clock
         self._entries: OrderedDict[str, tuple[bytes, float | None]] = OrderedDict()
         self._bytes = 0
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may close a generator that uses this store, in here.
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -44,7 +44,8 @@ class JsonlSink:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may end an abandoned stream, and its span, in here.
+        self._lock = threading.RLock()
 
     def emit(self, trace: Trace) -> None:
         """Append one run.

@@ -71,7 +71,8 @@ class PrometheusSink:
             raise ConfigError(msg)
         self._limit = max_label_values
         self._seen: dict[str, set[str]] = {}
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may end an abandoned stream, and its span, in here.
+        self._lock = threading.RLock()
         registry = client.REGISTRY if registry is None else registry
         where = {"namespace": namespace, "registry": registry}
         times = {**where, "buckets": tuple(buckets)}
