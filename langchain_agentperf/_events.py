@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple, Self, cast
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 from agentperf_core.cache.keys import canonical
-from agentperf_core.telemetry import SpanKind
+from agentperf_core.telemetry import SpanKind, input_digest
 from agentperf_core.types import Usage
 from langchain_agentperf._answers import cache_mark
 from langchain_agentperf._convert import finish_reason_of, usage_from
@@ -65,12 +64,13 @@ def noted(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def digest(asked: object) -> str:
-    """Sixteen hexadecimal digits that tell equal inputs from others and hold none of their text."""
+    """The mark of an input, whatever it is made of."""
+    if isinstance(asked, str):
+        return input_digest(asked)
     try:
-        raw = asked.encode("utf-8", "surrogatepass") if isinstance(asked, str) else canonical(asked)
+        return input_digest(canonical(asked))
     except Exception:  # no canonical form, or a schema that cannot be built
-        raw = repr(asked).encode("utf-8", "surrogatepass")
-    return blake2b(raw, digest_size=8).hexdigest()
+        return input_digest(repr(asked))
 
 
 class Model(NamedTuple):

@@ -11,6 +11,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 
+from agentperf_core.errors import require_instance
 from agentperf_core.events import BUS
 from agentperf_core.telemetry import LatencyReport, Recorder, SpanKind
 from agentperf_core.types import Usage
@@ -37,6 +38,9 @@ class LatencyCallbackHandler(BaseCallbackHandler):
     Args:
         recorder: where runs are kept; by default a `Recorder` of its own.
 
+    Raises:
+        ConfigError: if `recorder` is something else.
+
     Attributes:
         recorder: the recorder in use.
 
@@ -54,6 +58,7 @@ class LatencyCallbackHandler(BaseCallbackHandler):
     raise_error = False
 
     def __init__(self, *, recorder: Recorder | None = None) -> None:
+        require_instance(Recorder, "leave it out for a new one", recorder=recorder)
         super().__init__()
         self.recorder = recorder if recorder is not None else Recorder()
         self._open = OpenRuns()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from inspect import BoundArguments
 from typing import Any, TypeAlias, cast
@@ -12,6 +11,7 @@ from llama_index.core.tools import BaseTool
 
 from agentperf_core.accounting.tokens import TokenCounter
 from agentperf_core.cache.keys import Unkeyable, canonical
+from agentperf_core.telemetry import input_digest
 from agentperf_core.types import Message, Role, ToolCall, Usage
 from llamaindex_agentperf._usage import Answer
 
@@ -27,7 +27,7 @@ def tool_hash(tool: BaseTool, bound: BoundArguments) -> str | None:
     named = {**given.pop("kwargs", {}), **given}
     named.pop(getattr(tool, "ctx_param_name", None), None)
     try:
-        return _short(canonical([positional, named]))
+        return input_digest(canonical([positional, named]))
     except Unkeyable:
         return None
 
@@ -38,7 +38,7 @@ def prompt_hash(model: str | None, prompt: Prompt) -> str:
         number, text = 1, prompt
     else:
         number, text = len(prompt), (prompt[-1].content or "") if prompt else ""
-    return _short(f"{model}|{number}|{text}".encode("utf-8", "surrogatepass"))
+    return input_digest(f"{model}|{number}|{text}")
 
 
 # Remembers each message, so that a history that grew by one costs one estimate.
@@ -79,7 +79,3 @@ def _message(message: ChatMessage) -> Message:
 
 def _arguments(arguments: Mapping[str, Any] | str) -> Mapping[str, Any]:
     return {"": arguments} if isinstance(arguments, str) else arguments
-
-
-def _short(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -17,6 +17,7 @@ from llama_index.core.instrumentation.span import BaseSpan
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 from pydantic import Field
 
+from agentperf_core.errors import require_instance
 from agentperf_core.events import BUS
 from agentperf_core.telemetry import Recorder
 from llamaindex_agentperf._actions import ACTIONS
@@ -44,6 +45,7 @@ class LatencySpanHandler(BaseSpanHandler[BaseSpan]):
     tracker: Any = Field(default=None, exclude=True, repr=False)
 
     def __init__(self, recorder: Recorder | None = None) -> None:
+        require_instance(Recorder, "leave it out for a new one", recorder=recorder)
         super().__init__()
         self.tracker = Tracker(recorder if recorder is not None else Recorder())
 
@@ -125,6 +127,9 @@ class LatencyEventHandler(BaseEventHandler):
     tracker: Any = Field(default=None, exclude=True, repr=False)
 
     def __init__(self, spans: LatencySpanHandler) -> None:
+        require_instance(
+            LatencySpanHandler, "pass the one whose spans these belong to", spans=spans
+        )
         super().__init__()
         self.tracker = spans.tracker
 

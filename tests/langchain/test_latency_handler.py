@@ -20,6 +20,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
+from agentperf_core.errors import ConfigError
 from agentperf_core.telemetry import Recorder, Span, SpanKind, Trace
 from langchain_agentperf import LatencyCallbackHandler, latency_callback
 from tests.langchain.scripted_models import ScriptedChat, call, say
@@ -454,3 +455,9 @@ def test_a_graph_as_a_tool_is_an_agent_inside_the_run() -> None:
         create_agent(model, [consult], name="boss").invoke(ask())
     agents = [span.name for span in only(handler).of_kind(SpanKind.AGENT)]
     assert agents == ["boss", "helper"]
+
+
+def test_a_recorder_of_another_kind_is_refused_with_the_way_out():
+    wrong: Any = 5
+    with pytest.raises(ConfigError, match="recorder must be a Recorder, got 5; leave it out"):
+        LatencyCallbackHandler(recorder=wrong)

@@ -18,9 +18,15 @@ from llama_index.core.tools import BaseTool, FunctionTool, QueryEngineTool, Tool
 from llamaindex_tools import ScriptedLLM, calls, says, start, tree, user
 from workflows.errors import WorkflowCancelledByUser
 
+from agentperf_core.errors import ConfigError
 from agentperf_core.events import BUS
 from agentperf_core.telemetry import Recorder, SpanKind, Trace
-from llamaindex_agentperf import CachedLLM, instrument
+from llamaindex_agentperf import (
+    CachedLLM,
+    LatencyEventHandler,
+    LatencySpanHandler,
+    instrument,
+)
 from llamaindex_agentperf.instrumentation import Instrumentation
 
 pytestmark = pytest.mark.filterwarnings(
@@ -315,3 +321,12 @@ def test_what_is_open_when_it_is_taken_down_is_unfinished() -> None:
     instrumentation.uninstrument()
     assert _only(instrumentation).root.status == "unfinished"
     assert list(stream)
+
+
+@pytest.mark.parametrize("make", [instrument, LatencySpanHandler], ids=["instrument", "handler"])
+def test_a_recorder_of_another_kind_is_refused_with_the_way_out(make):
+    with pytest.raises(ConfigError, match="recorder must be a Recorder, got 5; leave it out"):
+        make(recorder=5)
+    wrong: Any = "x"
+    with pytest.raises(ConfigError, match="spans must be a LatencySpanHandler, got 'x'"):
+        LatencyEventHandler(wrong)

@@ -7,6 +7,7 @@ from agentperf_core.telemetry.analysis import (
     critical_path,
 )
 from agentperf_core.telemetry.diagnosis import diagnose
+from agentperf_core.telemetry.digest import input_digest
 from agentperf_core.telemetry.findings import Finding, Thresholds
 from agentperf_core.telemetry.latency import LatencyReport
 from agentperf_core.telemetry.quantiles import Quantile, quantile, quantiles
@@ -29,6 +30,7 @@ __all__ = [
     "breakdown",
     "critical_path",
     "diagnose",
+    "input_digest",
     "quantile",
     "quantiles",
     "replay_s",
