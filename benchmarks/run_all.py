@@ -31,7 +31,7 @@ COMMANDS = tuple(
             f"The support desk, bare against plug-ins, in {name}: whole scenario, interleaved "
             "pairs, median ratio with its bootstrap interval."
         ),
-        f"-m agentperf_core bench --framework {name.lower()} --runs 10",
+        f"-m agentperf_core bench --framework {name.lower()} --runs 10 --time-scale 1",
     )
     for name in ("LangChain", "LlamaIndex")
 )
