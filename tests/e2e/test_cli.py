@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from agentperf_core.__main__ import main
+from agentperf_core.bench.endpoint import ScriptedEndpoint
+from agentperf_core.bench.workloads import desk_reply
 from agentperf_core.telemetry import LatencyReport, Recorder
+
+
+@pytest.fixture(autouse=True)
+def no_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own key must not send these tests to a real provider."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
 
 @pytest.fixture
@@ -109,3 +118,25 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]):
 def test_bench_prints_a_ratio_with_its_spread(capsys: pytest.CaptureFixture[str]):
     assert main(["bench", "--runs", "1", "--warmup", "1", "--time-scale", "0"]) == 0
     assert "with plug-ins" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["demo", "bench"])
+def test_with_key_and_url_in_the_environment_requests_go_there(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    with ScriptedEndpoint(desk_reply, time_scale=0) as real:
+        monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
+        monkeypatch.setenv("OPENAI_BASE_URL", real.base_url)
+        options = {
+            "demo": ["--out", str(tmp_path)],
+            "bench": ["--runs", "1", "--warmup", "1"],
+        }
+        assert main([command, *options[command], "--framework", "langchain"]) == 0
+        assert len(real.requests) >= 32 + 18
+    output = capsys.readouterr().out
+    assert "at OPENAI_BASE_URL" in output
+    assert "stand-in" not in output
+    assert "secret-key" not in output

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
 from agentperf_core.bench.endpoint import (
-    LatencyProfile,
-    Lognormal,
     Provider,
     ScriptedEndpoint,
-    provider_from_env,
 )
 from agentperf_core.bench.workloads import (
     SCENARIO,
@@ -27,6 +22,7 @@ from agentperf_core.bench.workloads import (
     desk_reply,
     play,
 )
+from agentperf_core.cli._provider import add_options, introduction, provider
 from agentperf_core.errors import ConfigError, MissingExtra
 from agentperf_core.telemetry import LatencyReport
 from agentperf_core.telemetry.report.compare import compare
@@ -40,9 +36,6 @@ _WIDTH = 100
 
 # What a framework's demo agent needs.
 _EXTRAS = {"langchain": "langchain,openai", "llamaindex": "llamaindex"}
-
-# A small hosted model on a good day. The demo is about the ratio of the arms, not about these.
-PROFILE = LatencyProfile(ttft_s=Lognormal(0.12, 0.3), tokens_per_s=Lognormal(240.0, 0.15))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +89,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser("demo", help="a support desk in both frameworks, with and without")
     parser.add_argument("--out", type=Path, default=Path("agentperf-demo"), help="output folder")
     parser.add_argument("--framework", action="append", help="only this one (repeatable)")
-    parser.add_argument("--model", default="gpt-4o-mini", help="model name (prices follow it)")
-    parser.add_argument("--seed", type=int, default=7, help="seed of the stand-in's latency")
-    parser.add_argument(
-        "--time-scale", type=float, default=1.0, help="factor on the stand-in's waits"
-    )
+    add_options(parser, time_scale=1.0)
     parser.set_defaults(run=_run)
 
 
@@ -109,13 +98,13 @@ def _run(options: argparse.Namespace) -> int:
     wanted: list[str] = options.framework or list(agents)
     check_frameworks(wanted, agents)
     options.out.mkdir(parents=True, exist_ok=True)
-    _introduce(options)
+    print(introduction(options), flush=True)
     for name in wanted:
         _warm_up(agents[name], options.model)
         arms: list[LatencyReport] = []
         for plugins in (False, True):
-            with _provider(options) as provider:
-                arm = run_arm(agents[name], provider=provider, model=options.model, plugins=plugins)
+            with provider(options) as there:
+                arm = run_arm(agents[name], provider=there, model=options.model, plugins=plugins)
             label = "plugins" if plugins else "bare"
             arm.report.save_json(options.out / f"{name}-{label}.json")
             arm.report.save_html(options.out / f"{name}-{label}.html", title=f"{name}: {label}")
@@ -133,30 +122,3 @@ def _warm_up(kind: type[DeskAgent], model: str) -> None:
     """Play once for nothing: else the first arm alone pays for lazy imports and first clients."""
     with ScriptedEndpoint(desk_reply, time_scale=0) as endpoint:
         run_arm(kind, provider=Provider(endpoint.base_url, "stand-in"), model=model, plugins=True)
-
-
-def _introduce(options: argparse.Namespace) -> None:
-    if provider_from_env() is not None:
-        print(f"Model: {options.model} at OPENAI_BASE_URL.")
-        return
-    print(
-        "Model: a scripted stand-in on loopback, no provider and no network\n"
-        f"(TTFT median {PROFILE.ttft_s.median * options.time_scale:.2f} s, "
-        f"{PROFILE.tokens_per_s.median:.0f} tokens/s, seed {options.seed}). "
-        f"Prices are those of {options.model}.\n"
-        "Set OPENAI_API_KEY and OPENAI_BASE_URL to run against a real one."
-    )
-    sys.stdout.flush()
-
-
-@contextmanager
-def _provider(options: argparse.Namespace) -> Generator[Provider]:
-    """The real provider, or a stand-in of its own for every arm, so that draws are equal."""
-    real = provider_from_env()
-    if real is not None:
-        yield real
-        return
-    with ScriptedEndpoint(
-        desk_reply, latency=PROFILE, seed=options.seed, time_scale=options.time_scale
-    ) as endpoint:
-        yield Provider(endpoint.base_url, "stand-in")
