@@ -53,14 +53,15 @@ class Tracker(SpanEnds):
     ) -> None:
         """A span begins."""
         path = id_[:-_ID_TAIL]
+        method = path.rpartition(".")[2]
         if self._alias and parent_id is not None:
             parent_id = self._alias.get(parent_id, parent_id)
         parent = self._live.get(parent_id) if parent_id is not None else None
         if instance is None:
-            self._open(id_, Live(parent_id, Role.STEP, path, None, path), parent)
-            self.recorder.start(id_, SpanKind.CHAIN, path, parent_id=parent_id)
+            # A step of a workflow: its class is the same for all, and would fill the waterfall.
+            self._open(id_, Live(parent_id, Role.STEP, path, None, method), parent)
+            self.recorder.start(id_, SpanKind.CHAIN, method, parent_id=parent_id)
             return
-        method = path.rpartition(".")[2]
         role = self._role(type(instance), method)
         name = span_name(instance, role, path)
         if parent is not None and role in _NESTING and is_inside(parent, role, instance, name):
