@@ -10,13 +10,12 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk
 
 from agentperf_core.cache import AnswerFacts, CacheDecision
-from agentperf_core.cache.codec import Entry
 from agentperf_core.errors import CodecError
 from agentperf_core.types import Usage
 from langchain_agentperf._answers import decode_message, encode_message
 from langchain_agentperf._convert import facts_of, finish_reason_of
 
-__all__ = ["GENERATIONS", "hit_decision"]
+__all__ = ["GENERATIONS"]
 
 _TEXT: Mapping[str, type[Generation]] = {"text": Generation, "text_chunk": GenerationChunk}
 _CHAT: Mapping[str, Callable[..., ChatGeneration]] = {
@@ -64,17 +63,6 @@ class _GenerationsCodec:
 
 
 GENERATIONS = _GenerationsCodec()
-
-
-def hit_decision(key: str, entry: Entry, *, now: float) -> CacheDecision:
-    """The record of an answer that is served from an entry."""
-    return CacheDecision(
-        outcome="hit",
-        reason="an equal request was answered before",
-        key=key[:16],
-        age_s=max(now - entry.made_at, 0.0),
-        saved_usage=entry.usage,
-    )
 
 
 def _facts(generation: Generation) -> AnswerFacts:

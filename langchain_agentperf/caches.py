@@ -13,10 +13,9 @@ from agentperf_core.cache import CachePolicy, CacheRequest, Store, Unkeyable, te
 from agentperf_core.cache import ExactCache as CoreCache
 from agentperf_core.cache.keys import request_key
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
-from agentperf_core.events import BUS
 from agentperf_core.flow import Flow, arun, run
 from langchain_agentperf._convert import parts_of_fields
-from langchain_agentperf._generations import GENERATIONS, hit_decision
+from langchain_agentperf._generations import GENERATIONS
 
 __all__ = ["ExactCache"]
 
@@ -70,13 +69,9 @@ class ExactCache(BaseCache):
     ) -> None:
         # LangChain caches whatever model it was set for, so temperature is the caller's choice.
         policy = CachePolicy(ttl_s=ttl_s, sampled=True)
-        if store is None:
-            self._core = CoreCache(policy=policy, clock=clock)
-        else:
-            self._core = CoreCache(store, policy=policy, clock=clock)
+        self._core = CoreCache(store, policy=policy, clock=clock)
         self._tenant = tenant
         self._version = version
-        self._clock = clock
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """The stored generations as a new list, or `None`. From `BaseCache`."""
@@ -107,23 +102,13 @@ class ExactCache(BaseCache):
         await self._core.store.aclear()
 
     def _lookup(self, prompt: str, llm_string: str) -> Flow[list[Generation] | None]:
-        key = self._key(prompt, llm_string)
-        entry = yield from self._core.get(key)
-        if entry is None:
-            return None
-        try:
-            decision = hit_decision(key, entry, now=self._clock.time())
-            found = GENERATIONS.decode(entry.body, decision)
-        except Exception as error:
-            BUS.fault("cache.decode", error)
-            return None
-        self._core.note(decision)
-        return found
+        hit = yield from self._core.recall(self._key(prompt, llm_string), GENERATIONS)
+        return hit.answer if hit is not None else None
 
     def _update(self, prompt: str, llm_string: str, answer: Sequence[Generation]) -> Flow[None]:
         key = self._key(prompt, llm_string)
-        now = self._clock.monotonic()
-        decision, raw = self._core.judge(CacheRequest(key), GENERATIONS, list(answer), now)
+        # LangChain made the call before it came here, so nobody knows how long it took.
+        decision, raw = self._core.judge(CacheRequest(key), GENERATIONS, list(answer), None)
         if raw is not None:
             yield from self._core.put(key, raw)
         self._core.note(decision)

@@ -8,9 +8,15 @@ from typing import Any, TypeAlias
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.agents.middleware import types as middleware_types
 
-from agentperf_core.cache import CachePolicy, CacheRequest, Store
+from agentperf_core.cache import (
+    DEFAULT_TTL_S,
+    CachePolicy,
+    CacheRequest,
+    Store,
+    cache_from,
+    check_tenant,
+)
 from agentperf_core.cache import ExactCache as CoreCache
-from agentperf_core.errors import ConfigError
 from agentperf_core.events import BUS
 from agentperf_core.flow import Flow, Step, arun, run
 from langchain_agentperf._requests import cache_request
@@ -26,9 +32,6 @@ Tenant: TypeAlias = str | Callable[[ModelRequest[Any]], str | None] | None
 # A hook's trace would hold the whole history a second time. Older langchain has no such policy.
 _POLICY: Any = getattr(middleware_types, "TracePolicy", None)
 _TRACE: Any = _POLICY and _POLICY(process_inputs=middleware_types.omit_payload)
-
-
-_DEFAULT_TTL_S = 3600.0
 
 
 class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -84,15 +87,14 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         *,
         cache: CoreCache | None = None,
         store: Store | None = None,
-        ttl_s: float | None = _DEFAULT_TTL_S,
+        ttl_s: float | None = DEFAULT_TTL_S,
         policy: CachePolicy | None = None,
         tenant: Tenant = None,
         version: str = "",
     ) -> None:
         super().__init__()
-        _check(cache, store=store, ttl_s=ttl_s, policy=policy, tenant=tenant)
-        policy = policy if policy is not None else CachePolicy(ttl_s=ttl_s)
-        self.cache = cache if cache is not None else CoreCache(store, policy=policy)
+        check_tenant(tenant, asks="a function of the request", hint="give its str()")
+        self.cache = cache_from(cache, store=store, policy=policy, ttl_s=ttl_s)
         self._tenant = tenant
         self._version = version
 
@@ -132,28 +134,3 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         except Exception as error:
             BUS.fault("cache.key", error)
             return CacheRequest(None, f"its key could not be made ({type(error).__name__})")
-
-
-def _check(
-    cache: object,
-    *,
-    store: Store | None,
-    ttl_s: float | None,
-    policy: CachePolicy | None,
-    tenant: object,
-) -> None:
-    if cache is not None and (store is not None or policy is not None):
-        msg = f"cache= brings its own store and policy, got {(store, policy)!r} too; drop one"
-        raise ConfigError(msg)
-    if cache is not None and not isinstance(cache, CoreCache):
-        msg = (
-            f"cache must be an agentperf_core.cache.ExactCache, got a {type(cache).__module__}."
-            f"{type(cache).__name__}; give a store as store="
-        )
-        raise ConfigError(msg)
-    if (cache is not None or policy is not None) and ttl_s != _DEFAULT_TTL_S:
-        msg = f"a policy has its own ttl_s, got ttl_s={ttl_s!r}; set it in CachePolicy(ttl_s=...)"
-        raise ConfigError(msg)
-    if tenant is not None and not isinstance(tenant, str) and not callable(tenant):
-        msg = f"tenant must be a name or a function of the request, got {tenant!r}; give its str()"
-        raise ConfigError(msg)

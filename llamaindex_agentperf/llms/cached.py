@@ -20,6 +20,7 @@ from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from pydantic import Field, PrivateAttr, field_serializer
 
 from agentperf_core.cache import (
+    DEFAULT_TTL_S,
     AnswerCodec,
     CachePolicy,
     CacheRequest,
@@ -27,17 +28,17 @@ from agentperf_core.cache import (
     Hit,
     Lease,
     Store,
+    cache_from,
+    check_tenant,
 )
 from agentperf_core.flow import arun, run
 from llamaindex_agentperf.llms import _streams
 from llamaindex_agentperf.llms._codec import CHAT, COMPLETION, A
 from llamaindex_agentperf.llms._requests import (
-    DEFAULT_TTL_S,
     Tenant,
     build_request,
     call_step,
     caller,
-    check_options,
 )
 from llamaindex_agentperf.llms._wrapper import DelegatingLLM
 
@@ -95,9 +96,12 @@ class CachedLLM(DelegatingLLM):
         version: str = "",
         **kwargs: Any,
     ) -> None:
-        check_options(cache=cache, store=store, policy=policy, ttl_s=ttl_s, tenant=tenant)
-        if cache is None:
-            cache = ExactCache(store, policy=policy or CachePolicy(ttl_s=ttl_s))
+        check_tenant(
+            tenant,
+            asks="a function",
+            hint="a function is not saved with a model, so pass tenant= again",
+        )
+        cache = cache_from(cache, store=store, policy=policy, ttl_s=ttl_s)
         super().__init__(inner, ttl_s=cache.policy.ttl_s, tenant=tenant, version=version, **kwargs)
         self._cache = cache
 

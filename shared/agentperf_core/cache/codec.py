@@ -29,13 +29,13 @@ class Entry:
     Attributes:
         body: the adapter's own JSON form of the answer; fresh objects at every `unpack`.
         made_at: when the model answered, seconds since the Unix epoch.
-        took_s: how long the model took, in seconds.
+        took_s: how long the model took, in seconds; `None` if nobody timed it.
         usage: what it cost, `None` if unknown.
     """
 
     body: Mapping[str, Any]
     made_at: float
-    took_s: float
+    took_s: float | None
     usage: Usage | None = None
 
 
@@ -77,13 +77,13 @@ def unpack(raw: bytes) -> Entry:
 
 
 def _entry(record: Mapping[str, Any]) -> Entry:
-    usage, body = record["usage"], record["body"]
+    usage, body, took = record["usage"], record["body"], record["took"]
     if not isinstance(body, dict):
         msg = f"a body is a mapping, got {type(body).__name__}"
         raise TypeError(msg)
     return Entry(
         body=cast("dict[str, Any]", body),
         made_at=float(record["at"]),
-        took_s=float(record["took"]),
+        took_s=float(took) if took is not None else None,
         usage=Usage(**usage) if usage is not None else None,
     )

@@ -133,7 +133,7 @@ class ExactCache:
         if key is None:
             return self._lease(request, codec, None)
         landed = self._flight.landed
-        hit = self._hit(key, (yield from self.get(key)), codec, "hit")
+        hit = yield from self.recall(key, codec)
         if hit is not None:
             return hit
         joined = yield from self._flight.join(key)
@@ -157,10 +157,10 @@ class ExactCache:
                 return hit
         return self._lease(request, codec, joined)
 
-    def get(self, key: str) -> Flow[Entry | None]:
-        """The entry under a key; a store that fails is a miss."""
+    def recall(self, key: str, codec: AnswerCodec[T]) -> Flow[Hit[T] | None]:
+        """The stored answer alone, for interfaces that do not say whether a call will follow."""
         raw = yield from self._raw(key)
-        return self._decode(raw) if raw is not None else None
+        return self._hit(key, self._decode(raw) if raw is not None else None, codec, "hit")
 
     def put(self, key: str, raw: bytes) -> Flow[None]:
         """Store an entry; a store that fails keeps nothing."""
@@ -170,9 +170,9 @@ class ExactCache:
             self._bus.fault("cache.store", error)
 
     def judge(
-        self, request: CacheRequest, codec: AnswerCodec[T], answer: T, started: float
+        self, request: CacheRequest, codec: AnswerCodec[T], answer: T, started: float | None
     ) -> tuple[CacheDecision, bytes | None]:
-        """Whether an answer may be stored, and its bytes if so."""
+        """Whether an answer may be stored, and its bytes; `started` is `None` if nobody knows."""
         if request.key is None:
             return CacheDecision(outcome="bypass", reason=request.bypass), None
         short = request.key[:16]
@@ -185,7 +185,7 @@ class ExactCache:
                 Entry(
                     body=codec.encode(answer),
                     made_at=self._clock.time(),
-                    took_s=self._clock.monotonic() - started,
+                    took_s=None if started is None else self._clock.monotonic() - started,
                     usage=facts.usage,
                 )
             )

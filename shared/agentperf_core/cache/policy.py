@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeAlias
 from agentperf_core.errors import require_positive
 from agentperf_core.types import Usage
 
-__all__ = ["AnswerFacts", "CacheDecision", "CachePolicy", "Outcome"]
+__all__ = ["DEFAULT_TTL_S", "AnswerFacts", "CacheDecision", "CachePolicy", "Outcome"]
+
+DEFAULT_TTL_S = 3600.0
 
 Outcome: TypeAlias = Literal["hit", "coalesced", "miss", "bypass"]
 
@@ -57,7 +59,7 @@ class CachePolicy:
         ConfigError: if `ttl_s` is not positive.
     """
 
-    ttl_s: float | None = 3600.0
+    ttl_s: float | None = DEFAULT_TTL_S
     sampled: bool = False
     tool_calls: bool = True
 
