@@ -114,3 +114,9 @@ def test_messages_are_equal_by_content_whatever_object_they_came_from():
     """`origin` is a reference for the way back, not a part of the message."""
     assert Message(role="user", text="hi", origin=object()) == Message(role="user", text="hi")
     assert "origin" not in repr(Message(role="user", origin="secret"))
+
+
+def test_a_usage_comes_back_from_its_plain_form():
+    """Stores, traces and decisions all keep usages in this form."""
+    usage = Usage(uncached_input_tokens=7, cached_input_tokens=2, output_tokens=5, estimated=True)
+    assert Usage(**usage.as_dict()) == usage

@@ -7,7 +7,7 @@ is ever looked up, so a poisoned store can at worst return a wrong text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
@@ -49,7 +49,7 @@ def pack(entry: Entry) -> bytes:
         "v": _VERSION,
         "at": entry.made_at,
         "took": entry.took_s,
-        "usage": asdict(entry.usage) if entry.usage is not None else None,
+        "usage": entry.usage.as_dict() if entry.usage is not None else None,
         "body": entry.body,
     }
     try:

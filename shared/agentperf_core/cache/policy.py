@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from agentperf_core.errors import require_positive
@@ -121,5 +120,7 @@ class CacheDecision:
 
     def record(self) -> dict[str, Any]:
         """Plain JSON data for response metadata, spans and reports."""
-        record: Mapping[str, Any] = asdict(self)
-        return {name: value for name, value in record.items() if value is not None}
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if self.saved_usage is not None:
+            fields["saved_usage"] = self.saved_usage.as_dict()
+        return {name: value for name, value in fields.items() if value is not None}

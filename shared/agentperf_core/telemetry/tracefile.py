@@ -25,7 +25,6 @@ __all__ = ["dumps", "load", "loads", "trace_lines"]
 
 _HEAD = '{"format":"agentperf-trace","version":1,"spans":['
 _TAIL = "]}"
-_USAGE_FIELDS = tuple(Usage.__dataclass_fields__)
 _STATUSES = get_args(Status)
 _TYPES: Mapping[str, type | UnionType] = {
     "trace": str,
@@ -179,7 +178,7 @@ def _span_record(span: Span) -> dict[str, Any]:
         if getattr(span, name) is not None:
             record[name] = getattr(span, name)
     if span.usage is not None:
-        record["usage"] = {name: getattr(span.usage, name) for name in _USAGE_FIELDS}
+        record["usage"] = span.usage.as_dict()
     if span.cost_usd is not None:
         record["cost_usd"] = str(span.cost_usd)
     if span.chunks or span.chunk_ns:
