@@ -355,3 +355,36 @@ def test_save_html_writes_the_page_of_a_recorded_run(tmp_path):
     assert text.startswith("<!DOCTYPE html>")
     assert "<title>Nightly</title>" in text
     assert "1.00 s" in text
+
+
+def test_the_panel_of_the_cache_has_a_row_per_tier():
+    """Who runs several tiers sees which of them earns its keep."""
+    served = [
+        {"outcome": "hit", "tier": "exact", "saved_s": 2.0, "age_s": 30.0},
+        {"outcome": "coalesced", "tier": "exact", "saved_s": 1.0},
+        {"outcome": "hit", "tier": "semantic", "stale": True, "saved_s": 4.0, "age_s": 60.0},
+    ]
+    hits = [
+        span(
+            f"hit-{n}",
+            "root",
+            n,
+            n + 0.1,
+            kind=SpanKind.CACHE,
+            cache=cache,
+            usage=Usage(output_tokens=5),
+        )
+        for n, cache in enumerate(served)
+    ]
+    html = page(run(span("root", None, 0, 9, kind=SpanKind.AGENT), *hits))
+    panel = html.partition("Answers from the cache")[2].partition("<h2>")[0]
+    cells = re.findall(r"<t[dh](?: scope=\"row\")?>([^<]*)</t", panel)
+    assert cells == [
+        "exact", "2", "1", "0", "3.00 s", "10", "30.0 s",
+        "semantic", "1", "0", "1", "4.00 s", "5", "1 min 00 s",
+    ]  # fmt: skip
+    assert "Hit rate 100 %" in panel
+
+
+def test_without_a_hit_there_is_no_panel_of_the_cache():
+    assert "Answers from the cache" not in page(run(span("root", None, 0, 1)))

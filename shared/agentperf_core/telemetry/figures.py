@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from agentperf_core.telemetry import analysis
+from agentperf_core.telemetry.cachefigures import TierFigures, tier_figures
 from agentperf_core.telemetry.quantiles import Quantile, quantiles
 from agentperf_core.telemetry.spans import Span, SpanKind, Trace
 from agentperf_core.types import Usage
@@ -66,6 +67,11 @@ class RunFigures:
     def cache_hits(self) -> tuple[Span, ...]:
         """Answers that came from a cache."""
         return tuple(span for trace in self.traces for span in trace.of_kind(SpanKind.CACHE))
+
+    @cached_property
+    def cache_tiers(self) -> tuple[TierFigures, ...]:
+        """What each tier of the caches served, most answers first."""
+        return tier_figures(self.cache_hits)
 
     @cached_property
     def tool_calls(self) -> tuple[Span, ...]:

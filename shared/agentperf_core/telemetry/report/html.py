@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agentperf_core.telemetry.analysis import steps
 from agentperf_core.telemetry.diagnosis import diagnose
 from agentperf_core.telemetry.report import _format as fmt
+from agentperf_core.telemetry.report._cache import cache_panel
 from agentperf_core.telemetry.report._figures import html_table, percentiles, shares, tiles
 from agentperf_core.telemetry.report._style import ROOT, page_css, scoped_css
 from agentperf_core.telemetry.report.text import ADVICE_SHOWN
@@ -67,6 +68,7 @@ def _body(report: RunFigures, *, runs: int) -> str:
         tiles(report),
         shares(report),
         _advice(diagnose(report)),
+        cache_panel(report),
         _runs(report, runs),
         percentiles(report),
         _errors(report),

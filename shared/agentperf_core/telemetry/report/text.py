@@ -109,7 +109,15 @@ def _model_rows(report: RunFigures) -> Iterator[tuple[str, str]]:
         yield "no tokens reported", f"by {fmt.plural(silent, 'call')} (ask for usage in streams)"
     yield "cost", fmt.cost(report)
     if report.cache_hits:
-        yield "saved by cache", fmt.plural(report.saved_usage.total_tokens, "token")
+        yield "saved by cache", _saved(report)
+
+
+def _saved(report: RunFigures) -> str:
+    tokens = fmt.plural(report.saved_usage.total_tokens, "token")
+    tiers = report.cache_tiers
+    if len(tiers) == 1:
+        return tokens
+    return f"{tokens} ({', '.join(f'{tier.hits} {tier.tier}' for tier in tiers)})"
 
 
 def _run_rows(report: RunFigures) -> Iterator[tuple[str, str]]:
