@@ -6,6 +6,14 @@ this package; the async ones need pytest-asyncio (or any plugin that runs `async
 """
 
 from agentperf_core.clock import FakeClock
-from agentperf_core.testing.stores import AsyncStoreConformance, MovableClock, StoreConformance
+from agentperf_core.testing.leases import LeaseConformance
+from agentperf_core.testing.stores import MovableClock, StoreConformance
+from agentperf_core.testing.stores_async import AsyncStoreConformance
 
-__all__ = ["AsyncStoreConformance", "FakeClock", "MovableClock", "StoreConformance"]
+__all__ = [
+    "AsyncStoreConformance",
+    "FakeClock",
+    "LeaseConformance",
+    "MovableClock",
+    "StoreConformance",
+]

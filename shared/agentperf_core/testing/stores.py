@@ -17,17 +17,20 @@ Example:
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
 from agentperf_core.cache.stores.base import Store
 
-__all__ = ["AsyncStoreConformance", "MovableClock", "StoreConformance"]
+__all__ = ["MovableClock", "StoreConformance"]
 
-_EVERY_BYTE = bytes(range(256))
-_KEYS = ("a" * 64, "a:b", "a b", "ä/ö?*[x]", "%s {0} \\n", "")
+EVERY_BYTE = bytes(range(256))
+KEYS = (
+    *("a" * 64, "a:b", "a b", "ä/ö?*[x]", "%s {0} \\n", "", "A", "a", "a\n", "\0", "a\0b"),
+    *("'; DROP TABLE entries; --", "k" * 5_000, "\U0001f600", "\ud800", "\ufeffa", "é", "e\u0301"),
+)
+VALUES = (b"", EVERY_BYTE, EVERY_BYTE * 20_000, b"0", b"null")
 
 
 class MovableClock(Protocol):
@@ -46,16 +49,17 @@ class StoreConformance:
         assert store.get("absent") is None
 
     def test_a_value_comes_back_as_it_was_given(self, store: Store) -> None:
-        """Values are opaque bytes."""
-        for value in (b"", _EVERY_BYTE, b"x" * 100_000):
+        """Values are opaque bytes, of any length."""
+        for value in VALUES:
             store.set("key", value, ttl_s=None)
             assert store.get("key") == value
 
     def test_keys_of_any_text_stay_apart(self, store: Store) -> None:
         """No character of a key has a meaning, and no key is a pattern."""
-        for number, key in enumerate(_KEYS):
+        for number, key in enumerate(KEYS):
             store.set(key, b"%d" % number, ttl_s=None)
-        assert [store.get(key) for key in _KEYS] == [b"%d" % n for n in range(len(_KEYS))]
+        assert [store.get(key) for key in KEYS] == [b"%d" % n for n in range(len(KEYS))]
+        assert set(store.scan()) == set(KEYS)
 
     def test_the_last_value_wins(self, store: Store) -> None:
         """Setting a key again replaces its value."""
@@ -90,87 +94,145 @@ class StoreConformance:
         assert store.get("renewed") == b"2"
         assert store.get("limited") is None
 
+    def test_a_time_to_live_of_nothing_keeps_nothing(self, store: Store) -> None:
+        """Zero or less seconds: the new value is not kept, and the old one is gone."""
+        for ttl_s in (0.0, -1.0):
+            store.set("key", b"old", ttl_s=None)
+            store.set("key", b"new", ttl_s=ttl_s)
+            assert store.get("key") is None
+
+    def test_a_time_to_live_may_be_a_fraction(self, store: Store) -> None:
+        """A time below what the store can count is no error, and one above is not cut to it."""
+        store.set("short", b"value", ttl_s=0.0000001)
+        store.set("long", b"value", ttl_s=60.0005)
+        assert store.get("long") == b"value"
+
+    def test_delete_forgets_one_key(self, store: Store) -> None:
+        """`delete` says whether the key was there, and touches no other."""
+        for key in KEYS:
+            store.set(key, b"value", ttl_s=None)
+        assert [store.delete(key) for key in KEYS[:3]] == [True] * 3
+        assert [store.delete(key) for key in KEYS[:3]] == [False] * 3
+        assert [store.get(key) for key in KEYS] == [None] * 3 + [b"value"] * (len(KEYS) - 3)
+
+    def test_what_has_expired_is_not_there_to_delete(
+        self, store: Store, clock: MovableClock
+    ) -> None:
+        """An expired entry counts as absent everywhere."""
+        store.set("old", b"value", ttl_s=1.0, tags=["tag"])
+        store.set("other", b"value", ttl_s=1.0, tags=["tag"])
+        clock.advance(2.0)
+        assert store.delete("old") is False
+        assert list(store.scan()) == []
+        assert store.invalidate("tag") == 0
+        assert store.clear() == 0
+
+    def test_a_tag_forgets_its_entries_and_no_others(self, store: Store) -> None:
+        """`invalidate` counts what could still have been served."""
+        store.set("a", b"1", ttl_s=None, tags=["order:7", "customer:1"])
+        store.set("b", b"2", ttl_s=60.0, tags=("order:7",))
+        store.set("c", b"3", ttl_s=None, tags=["customer:1"])
+        store.set("d", b"4", ttl_s=None)
+        assert store.invalidate("order:7") == 2
+        assert [store.get(key) for key in "abcd"] == [None, None, b"3", b"4"]
+        assert store.invalidate("order:7") == 0
+        assert store.invalidate("unknown") == 0
+        assert store.invalidate("customer:1") == 1
+
+    def test_tags_of_any_text_stay_apart(self, store: Store) -> None:
+        """No character of a tag has a meaning, and a tag is not a key."""
+        for number, tag in enumerate(KEYS):
+            store.set(f"key-{number}", b"value", ttl_s=None, tags=[tag])
+        for number, tag in enumerate(KEYS):
+            assert store.invalidate(tag) == 1
+            assert store.get(f"key-{number}") is None
+
+    def test_tags_are_those_of_the_last_set(self, store: Store) -> None:
+        """An entry that was set again is forgotten by its new tags, and not by its old ones."""
+        store.set("key", b"1", ttl_s=None, tags=["old", "both"])
+        store.set("key", b"2", ttl_s=None, tags=["both", "new"])
+        assert store.invalidate("old") == 0
+        assert store.get("key") == b"2"
+        assert store.invalidate("new") == 1
+        assert store.get("key") is None
+
+    def test_a_tag_given_twice_counts_once(self, store: Store) -> None:
+        """Tags are a set."""
+        store.set("key", b"1", ttl_s=None, tags=["tag", "tag"])
+        assert store.invalidate("tag") == 1
+
+    def test_a_tag_may_have_many_entries(self, store: Store) -> None:
+        """More than a store sends in one piece."""
+        for number in range(1_200):
+            store.set(f"key-{number}", b"value", ttl_s=None, tags=["many"])
+        assert store.invalidate("many") == 1_200
+        assert list(store.scan()) == []
+
+    def test_scan_gives_the_live_keys_with_a_prefix(
+        self, store: Store, clock: MovableClock
+    ) -> None:
+        """A prefix is plain text, and what has expired is not seen."""
+        for key in ("a*1", "a*2", "ab", "b", "a[x]"):
+            store.set(key, b"value", ttl_s=None)
+        store.set("a*old", b"value", ttl_s=1.0)
+        clock.advance(2.0)
+        assert set(store.scan("a*")) == {"a*1", "a*2"}
+        assert set(store.scan("a[")) == {"a[x]"}
+        assert set(store.scan()) == {"a*1", "a*2", "ab", "b", "a[x]"}
+        assert list(store.scan("none")) == []
+
+    def test_an_entry_may_be_deleted_while_keys_are_scanned(self, store: Store) -> None:
+        """Who rebuilds something deletes as it goes."""
+        for number in range(50):
+            store.set(f"key-{number}", b"value", ttl_s=None)
+        for key in store.scan("key-"):
+            store.delete(key)
+        assert list(store.scan()) == []
+
     def test_clear_forgets_everything(self, store: Store) -> None:
         """After `clear` no key of this store has a value, and the store goes on working."""
-        for key in _KEYS:
-            store.set(key, b"value", ttl_s=None)
-        store.clear()
-        assert [store.get(key) for key in _KEYS] == [None] * len(_KEYS)
+        for key in KEYS:
+            store.set(key, b"value", ttl_s=None, tags=["tag"])
+        assert store.clear() == len(KEYS)
+        assert [store.get(key) for key in KEYS] == [None] * len(KEYS)
+        assert (store.clear(), store.invalidate("tag"), list(store.scan())) == (0, 0, [])
         store.set("key", b"value", ttl_s=None)
         assert store.get("key") == b"value"
 
     def test_threads_may_share_it(self, store: Store) -> None:
-        """Threads that write and read at once raise nothing and see whole values of their own."""
-        wrong: list[object] = []
-        gate = threading.Barrier(8)
+        """Threads that write, read and forget at once raise nothing and see whole values."""
 
         def work(number: int) -> None:
-            try:
-                gate.wait()
-                for turn in range(25):
-                    value = b"%d-%d" % (number, turn)
-                    store.set(f"own-{number}", value, ttl_s=None)
-                    store.set("shared", value, ttl_s=None)
-                    if store.get(f"own-{number}") != value or store.get("shared") is None:
-                        wrong.append(value)
-            except Exception as error:  # the assertion below shows it
-                wrong.append(error)
+            for turn in range(25):
+                value = b"%d-%d" % (number, turn)
+                store.set(f"own-{number}", value, ttl_s=None, tags=[f"tag-{number}"])
+                store.set("shared", value, ttl_s=None, tags=["shared"])
+                assert store.get(f"own-{number}") == value
+                assert store.get("shared") is not None
+                if turn % 5 == 4:
+                    assert store.invalidate(f"tag-{number}") == 1
+                    assert store.get(f"own-{number}") is None
 
-        _in_threads(work, 8)
-        assert wrong == []
-
-
-class AsyncStoreConformance:
-    """The async half of the `Store` protocol; needs the fixtures `store` and `clock`."""
-
-    async def test_an_absent_key_is_none_async(self, store: Store) -> None:
-        """A key that was never set has no value."""
-        assert await store.aget("absent") is None
-
-    async def test_a_value_comes_back_as_it_was_given_async(self, store: Store) -> None:
-        """Values are opaque bytes."""
-        for value in (b"", _EVERY_BYTE, b"x" * 100_000):
-            await store.aset("key", value, ttl_s=None)
-            assert await store.aget("key") == value
-
-    async def test_sync_and_async_see_the_same_values(self, store: Store) -> None:
-        """An application may be sync in one place and async in another."""
-        store.set("sync", b"1", ttl_s=None)
-        await store.aset("async", b"2", ttl_s=None)
-        assert await store.aget("sync") == b"1"
-        assert store.get("async") == b"2"
-
-    async def test_a_value_is_there_until_its_time_to_live_is_over_async(
-        self, store: Store, clock: MovableClock
-    ) -> None:
-        """An entry is served before `ttl_s` and not after."""
-        await store.aset("key", b"value", ttl_s=30.0)
-        clock.advance(15.0)
-        assert await store.aget("key") == b"value"
-        clock.advance(16.0)
-        assert await store.aget("key") is None
-
-    async def test_clear_forgets_everything_async(self, store: Store) -> None:
-        """After `aclear` no key of this store has a value."""
-        await store.aset("key", b"value", ttl_s=None)
-        await store.aclear()
-        assert await store.aget("key") is None
-
-    async def test_tasks_may_share_it(self, store: Store) -> None:
-        """Tasks that write and read at once see whole values of their own."""
-
-        async def work(number: int) -> bool:
-            value = b"%d" % number
-            await store.aset(f"own-{number}", value, ttl_s=None)
-            await store.aset("shared", value, ttl_s=None)
-            return await store.aget(f"own-{number}") == value
-
-        assert all(await asyncio.gather(*(work(number) for number in range(50))))
+        assert in_threads(work, 8) == []
+        assert list(store.scan("own-")) == []
+        assert store.invalidate("shared") == 1
 
 
-def _in_threads(work: Callable[[int], None], count: int) -> None:
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+def in_threads(work: Callable[[int], object], count: int) -> list[BaseException]:
+    """Run `work(0)` to `work(count - 1)` at once; what they raised."""
+    errors: list[BaseException] = []
+    gate = threading.Barrier(count)
+
+    def target(number: int) -> None:
+        try:
+            gate.wait()
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=target, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return errors
