@@ -14,6 +14,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("agentperf_core.testing.stores")
+pytest_plugins = ["redis_servers"]
 
 # No wall-clock limits on examples: a busy machine is no reason for a test to fail.
 settings.register_profile(

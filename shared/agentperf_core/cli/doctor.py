@@ -6,12 +6,21 @@ import argparse
 import os
 import platform
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from agentperf_core import __version__
 from agentperf_core.accounting import TokenCounter
+from agentperf_core.bench.servers import (
+    RedisNodes,
+    RedisServer,
+    ServerUnavailable,
+    plain_redis,
+    redis_cluster,
+    redis_stack,
+)
 from agentperf_core.optional import require
 from agentperf_core.telemetry.report.table import table
 
@@ -58,6 +67,9 @@ def _run(options: argparse.Namespace) -> int:
         "HTTP stack": _http,
         "tokenizers": _tokenizers,
         "Redis": _redis,
+        "redis-server": lambda: _starts(plain_redis()),
+        "query engine": lambda: _starts(redis_stack()),
+        "Redis Cluster": lambda: _starts(redis_cluster()),
         "GPU": _gpu,
     }
     print(table(["part", "state"], [[part, _safely(check)] for part, check in checks.items()]))
@@ -119,6 +131,17 @@ def _redis() -> str:
         return f"not reachable ({type(error).__name__}; set REDIS_URL); caches live in memory"
     finally:
         client.close()
+
+
+def _starts(server: AbstractContextManager[RedisServer | RedisNodes]) -> str:
+    """What tests and benchmarks start for themselves; caches use the server of `REDIS_URL`."""
+    try:
+        with server as running:
+            nodes = running.nodes if isinstance(running, RedisNodes) else (running,)
+            shown = f"{len(nodes)} nodes of {nodes[0].version}" if nodes[1:] else nodes[0].version
+            return f"{shown} starts here, for tests and benchmarks"
+    except ServerUnavailable as error:
+        return f"cannot start here (only tests and benchmarks need it): {error}"
 
 
 def _gpu() -> str:
