@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
+    from llamaindex_agentperf.embeddings import EmbeddingCacheStore
     from llamaindex_agentperf.instrumentation import (
         LatencyEventHandler,
         LatencySpanHandler,
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     )
     from llamaindex_agentperf.llms.cached import CachedLLM
     from llamaindex_agentperf.profiles import model_profile
+    from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
 
 __all__ = [
     "CachedLLM",
+    "CachedTool",
+    "EmbeddingCacheStore",
     "LatencyEventHandler",
     "LatencySpanHandler",
+    "cached_tools",
     "instrument",
     "model_profile",
 ]
@@ -30,8 +35,11 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "CachedLLM": "llms.cached",
+        "CachedTool": "tools.cached",
+        "EmbeddingCacheStore": "embeddings",
         "LatencyEventHandler": "instrumentation",
         "LatencySpanHandler": "instrumentation",
+        "cached_tools": "tools.cached",
         "instrument": "instrumentation",
         "model_profile": "profiles",
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import orjson
@@ -10,12 +10,14 @@ from llama_index.core.base.llms.types import (
     CachePoint,
     ChatMessage,
     ContentBlock,
+    MessageRole,
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
 )
 
 from agentperf_core.cache.keys import MessageParts, Unkeyable, canonical
+from llamaindex_agentperf._marks import MarkedText
 from llamaindex_agentperf._usage import USAGE_KEYS, field_of
 
 __all__ = ["conversation", "message_parts"]
@@ -33,6 +35,10 @@ _NOT_SENT = USAGE_KEYS | {
 }
 
 
+# A request holds hundreds of messages: `MessageParts(...)` takes 0.5 us, this 0.15 (Python 3.11).
+_new = cast("Callable[[type[MessageParts], tuple[object, ...]], MessageParts]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType] - it makes tuples of anything
+
+
 def message_parts(message: ChatMessage) -> MessageParts:
     """What of a message can change the answer.
 
@@ -40,12 +46,14 @@ def message_parts(message: ChatMessage) -> MessageParts:
         Unkeyable: if a part has no canonical form, such as a file that is read at call time.
     """
     blocks, extra = message.blocks, message.additional_kwargs
-    if len(blocks) == 1 and type(blocks[0]) is TextBlock:
+    block = blocks[0] if len(blocks) == 1 else None
+    if type(block) is TextBlock or type(block) is MarkedText:
+        role, text = message.role._value_, block.text  # `value` is a property, for 0.12 us
         if not extra:
-            return MessageParts(message.role.value, blocks[0].text)
+            return _new(MessageParts, (role, text, None, b"", b"", (), None))
         if len(extra) == 1 and "tool_call_id" in extra:
             answers = extra["tool_call_id"]
-            return MessageParts(message.role.value, blocks[0].text, answers=answers)
+            return _new(MessageParts, (role, text, None, b"", b"", (), answers))
     return _rich_parts(message)
 
 
@@ -58,7 +66,16 @@ def conversation(messages: Iterable[ChatMessage]) -> list[MessageParts]:
     Raises:
         Unkeyable: if a part has no canonical form.
     """
-    parts = [message_parts(message) for message in messages]
+    parts: list[MessageParts] = []
+    results = False
+    for message in messages:
+        parts.append(message_parts(message))
+        if message.role is MessageRole.TOOL:
+            results = True
+    return _ordered(parts) if results else parts
+
+
+def _ordered(parts: list[MessageParts]) -> list[MessageParts]:
     start, order = 0, dict[str, int]()
     for index, part in enumerate(parts):
         if part.role == "tool":

@@ -17,13 +17,24 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.tools import BaseTool
+from pydantic import BaseModel
 
 from agentperf_core.cache.keys import Unkeyable, canonical
 
-__all__ = ["call_params", "call_tools", "is_secret", "model_identity", "temperature_of"]
+__all__ = [
+    "behaviour_fields",
+    "call_params",
+    "call_tools",
+    "embedding_identity",
+    "is_secret",
+    "model_identity",
+    "temperature_of",
+    "tool_identity",
+]
 
 # Fields that never change an answer. `output_parser`, `pydantic_program_mode` and
 # `query_wrapper_prompt` act before the chat methods, so that their effect is in the messages.
@@ -44,6 +55,19 @@ _IGNORED = frozenset(
         "reuse_client",
         "timeout",
         "verbose",
+    }
+)
+# Fields of embedding models that never change a vector beyond rounding.
+_NOT_IN_VECTORS = frozenset(
+    {
+        "cache_folder",
+        "device",
+        "embed_batch_size",
+        "embeddings_cache",
+        "num_workers",
+        "parallel_process",
+        "show_progress_bar",
+        "target_devices",
     }
 )
 _SECRET_NAMES = frozenset({"api_key", "token", "password", "credentials", "secret", "auth"})
@@ -71,8 +95,9 @@ def is_secret(name: str) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _behaviour_fields(model: type[LLM]) -> tuple[str, ...]:
-    return tuple(filter(_shapes, model.model_fields))
+def behaviour_fields(component: type[BaseModel]) -> tuple[str, ...]:
+    """The declared fields of a model class that can change an answer."""
+    return tuple(filter(_shapes, component.model_fields))
 
 
 def _shapes(name: str) -> bool:
@@ -92,22 +117,40 @@ def model_identity(llm: LLM) -> dict[str, Any]:
     if isinstance(llm, StructuredLLM):
         msg = "a StructuredLLM answers with an object; put the cache around the model inside it"
         raise Unkeyable(msg)
-    cls, about = type(llm), llm.metadata
-    values = {**llm.__dict__, **(llm.__pydantic_extra__ or {})}
+    about = llm.metadata
     return {
         "class": llm.class_name(),
         # `class_name()` is inherited, so two classes may share one.
-        "type": f"{cls.__module__}.{cls.__qualname__}",
+        "type": _class_path(llm),
         "model": about.model_name,
         "chat": about.is_chat_model,
         "output": about.num_output,
-        "fields": {
-            name: _plain(name, values[name])
-            # A class with `extra="allow"` takes fields that it never declared.
-            for name in (*_behaviour_fields(cls), *filter(_shapes, llm.__pydantic_extra__ or ()))
-            if name in values
-        },
+        "fields": _fields(llm),
     }
+
+
+def embedding_identity(model: BaseEmbedding) -> dict[str, Any]:
+    """Class, model name and behaviour fields of an embedding model.
+
+    Raises:
+        Unkeyable: if a field holds a function that cannot be found again by its name.
+    """
+    fields = {name: v for name, v in _fields(model).items() if name not in _NOT_IN_VECTORS}
+    return {"type": _class_path(model), "model": model.model_name, "fields": fields}
+
+
+def _class_path(component: BaseModel) -> str:
+    cls = type(component)
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _fields(component: BaseModel) -> dict[str, object]:
+    values, extra = component.__dict__, component.__pydantic_extra__
+    names = behaviour_fields(type(component))
+    if extra:
+        # A class with `extra="allow"` takes fields that it never declared.
+        values, names = {**values, **extra}, (*names, *filter(_shapes, extra))
+    return {name: _plain(name, values[name]) for name in names if name in values}
 
 
 def _plain(name: str, value: Any) -> object:
@@ -176,14 +219,15 @@ def call_params(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 def call_tools(kwargs: Mapping[str, Any]) -> list[bytes]:
     """The canonical schemas of the tools of a call, in the order given."""
     tools = cast("Sequence[object] | None", kwargs.get("tools"))
-    return [_tool(tool) for tool in tools] if tools else []
+    return [tool_identity(tool) for tool in tools] if tools else []
 
 
 # Pydantic builds a JSON schema anew at every request (100 microseconds and more for a small class).
 _schemas: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()
 
 
-def _tool(tool: object) -> bytes:
+def tool_identity(tool: object) -> bytes:
+    """Name, description and parameters of a tool as canonical bytes."""
     if not isinstance(tool, BaseTool):
         return canonical(tool)
     about = tool.metadata

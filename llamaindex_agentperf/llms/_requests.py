@@ -1,85 +1,91 @@
-"""Cache requests of `CachedLLM`: the key of a call, or the reason why it has none."""
+"""Cache requests of `CachedLLM`: what a call is, for the core to make its key of."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.llm import LLM
 
-from agentperf_core.cache import (
-    CachePolicy,
-    CacheRequest,
-    MessageParts,
-    Unkeyable,
-    request_key,
-)
-from agentperf_core.events import BUS
-from agentperf_core.flow import Step
+from agentperf_core.cache import CacheRequest, ExactCache, MessageParts
+from agentperf_core.cache.requests import build_request, request_or_bypass
 from llamaindex_agentperf._convert import conversation
 from llamaindex_agentperf._identity import (
     call_params,
     call_tools,
-    model_identity,
     temperature_of,
 )
+from llamaindex_agentperf._identity_memo import ModelIdentity
+from llamaindex_agentperf._marks import inherited_by
 
-__all__ = ["Tenant", "build_request", "call_step", "caller"]
+__all__ = ["Desk", "Tenant"]
 
-T = TypeVar("T")
 Tenant: TypeAlias = str | Callable[[], str | None] | None
 
 
-def build_request(
-    llm: LLM,
-    prompt: str | Sequence[ChatMessage],
-    kwargs: Mapping[str, Any],
-    *,
-    policy: CachePolicy,
-    tenant: Tenant,
-    version: str,
-) -> CacheRequest:
-    """The request as the cache sees it; one that has no key goes past the cache."""
-    try:
-        refusal = policy.refuse_request(temperature=temperature_of(llm, kwargs))
-        if refusal is not None:
-            return CacheRequest(None, refusal)
-        key = request_key(
-            model=model_identity(llm),
-            messages=[MessageParts("prompt", prompt)]
-            if isinstance(prompt, str)
-            else conversation(prompt),
-            tools=call_tools(kwargs),
-            params=call_params(kwargs),
-            tenant=tenant() if callable(tenant) else tenant,
-            version=version,
-        )
-    except Unkeyable as reason:
-        return CacheRequest(None, f"the request has no key: {reason}")
-    except Exception as error:
-        BUS.fault("cache.key", error)
-        return CacheRequest(None, f"the request has no key: {type(error).__name__}")
-    return CacheRequest(key)
+class Asks(Protocol):
+    """The wrapper, as far as its requests are concerned; its fields are read at every call."""
+
+    @property
+    def inner(self) -> LLM: ...
+    @property
+    def tenant(self) -> Tenant: ...
+    @property
+    def version(self) -> str: ...
 
 
-def caller() -> object:
+class Desk:
+    """What a wrapper keeps beside its fields: pydantic's private attributes take 2 us to read."""
+
+    def __init__(self, cache: ExactCache) -> None:
+        self.cache = cache
+        self._identity = ModelIdentity()
+        self._reading: dict[str | None, object] = {}
+
+    def request(
+        self, asks: Asks, prompt: str | Sequence[ChatMessage], kwargs: Mapping[str, Any]
+    ) -> CacheRequest:
+        """A call as the cache sees it; what tools said limits how long its answer is good."""
+
+        def make() -> CacheRequest:
+            if isinstance(prompt, str):
+                messages, history = (MessageParts("prompt", prompt),), ()
+            else:
+                messages, history = conversation(prompt), prompt
+            expires_at, tags = inherited_by(history)
+            return build_request(
+                policy=self.cache.policy,
+                model=self._identity.of(asks.inner),
+                messages=messages,
+                tools=call_tools(kwargs),
+                params=call_params(kwargs),
+                tenant=asks.tenant,
+                version=asks.version,
+                temperature=temperature_of(asks.inner, kwargs),
+                tags=tags,
+                expires_at=expires_at,
+            )
+
+        return request_or_bypass(make)
+
+    def reads(self, key: str | None) -> Callable[[], object]:
+        """The caller opens a stream; gives what to call when it has ended."""
+        self._reading[key] = _caller()
+        return partial(self._reading.pop, key, None)
+
+    def is_reading(self, key: str | None) -> bool:
+        """Whether the caller holds an equal stream open."""
+        return bool(self._reading) and key is not None and self._reading.get(key) == _caller()
+
+
+def _caller() -> object:
     """The running task, or the thread outside of tasks."""
     try:
         task = asyncio.current_task()
     except RuntimeError:
         task = None
     return threading.get_ident(), id(task)
-
-
-def call_step(
-    sync: Callable[..., T],
-    async_: Callable[..., Awaitable[T]],
-    subject: object,
-    kwargs: Mapping[str, Any],
-) -> Step[T]:
-    """The call as a step of a flow."""
-    return Step(partial(sync, **kwargs), partial(async_, **kwargs), subject)

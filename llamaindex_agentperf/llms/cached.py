@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,25 +21,20 @@ from pydantic import Field, PrivateAttr, field_serializer
 
 from agentperf_core.cache import (
     DEFAULT_TTL_S,
-    AnswerCodec,
     CachePolicy,
     CacheRequest,
     ExactCache,
-    Hit,
-    Lease,
     Store,
     cache_from,
     check_tenant,
 )
+from agentperf_core.cache.stats import CacheStats
 from agentperf_core.flow import arun, run
-from llamaindex_agentperf.llms import _streams
-from llamaindex_agentperf.llms._codec import CHAT, COMPLETION, A
-from llamaindex_agentperf.llms._requests import (
-    Tenant,
-    build_request,
-    call_step,
-    caller,
-)
+from llamaindex_agentperf._signatures import with_signature
+from llamaindex_agentperf.llms._calls import Call
+from llamaindex_agentperf.llms._codec import A
+from llamaindex_agentperf.llms._endpoints import CHATS, COMPLETIONS, Endpoint
+from llamaindex_agentperf.llms._requests import Desk, Tenant
 from llamaindex_agentperf.llms._wrapper import DelegatingLLM
 
 __all__ = ["CachedLLM"]
@@ -57,7 +52,9 @@ class CachedLLM(DelegatingLLM):
 
     Args:
         inner: the model.
-        cache: a cache to share; default one of its own.
+        cache: a cache to share, an `ExactCache` or a `SemanticCache`; default one of its own.
+        semantic: an embedding model (of LlamaIndex, or whatever `SemanticCache` takes): also serve
+            questions that mean the same, where that is safe.
         store: where the answers live; default a `MemoryStore`.
         ttl_s: seconds an answer may be served, `None` for no limit.
         policy: what may be cached, with its own `ttl_s`; by default not what asks for a
@@ -67,8 +64,8 @@ class CachedLLM(DelegatingLLM):
         version: a tag to change when something changes that the request does not show.
 
     Raises:
-        ConfigError: if `cache` is given together with `store` or `policy`, or `ttl_s` with either
-            of `cache` and `policy`, or if `ttl_s` is not positive.
+        ConfigError: if `cache` is given together with `store`, `policy` or `semantic`, or `ttl_s`
+            with either of `cache` and `policy`, or if `ttl_s` is not positive.
 
     Example:
         >>> from llama_index.core.llms.mock import MockLLM
@@ -81,14 +78,14 @@ class CachedLLM(DelegatingLLM):
     ttl_s: float | None = Field(default=DEFAULT_TTL_S, description="Seconds an answer is served.")
     version: str = Field(default="", description="Tag in every key.")
     tenant: Tenant = Field(default=None, description="Whose answers these are.")
-    _cache: ExactCache = PrivateAttr()
-    _streaming: dict[str, object] = PrivateAttr(default_factory=dict)
+    _desk: Desk = PrivateAttr()
 
     def __init__(
         self,
         inner: LLM | Mapping[str, Any],
         *,
         cache: ExactCache | None = None,
+        semantic: object = None,
         store: Store | None = None,
         ttl_s: float | None = DEFAULT_TTL_S,
         policy: CachePolicy | None = None,
@@ -101,9 +98,9 @@ class CachedLLM(DelegatingLLM):
             asks="a function",
             hint="a function is not saved with a model, so pass tenant= again",
         )
-        cache = cache_from(cache, store=store, policy=policy, ttl_s=ttl_s)
+        cache = cache_from(cache, store=store, policy=policy, ttl_s=ttl_s, semantic=semantic)
         super().__init__(inner, ttl_s=cache.policy.ttl_s, tenant=tenant, version=version, **kwargs)
-        self._cache = cache
+        self._desk = Desk(cache)
 
     @field_serializer("tenant")
     def _dump_tenant(self, tenant: Tenant) -> object:
@@ -117,124 +114,97 @@ class CachedLLM(DelegatingLLM):
     @property
     def cache(self) -> ExactCache:
         """The cache behind this model."""
-        return self._cache
+        return self._desk.cache
 
+    def stats(self) -> CacheStats:
+        """Hits by tier, misses, and the seconds, tokens and USD that were saved so far."""
+        return self._desk.cache.stats()
+
+    @with_signature
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Like `inner.chat`, from the cache where possible."""
-        call = call_step(self.inner.chat, self.inner.achat, messages, kwargs)
-        return run(self._cache.answer(self._request(messages, kwargs), call, CHAT))
+        return run(self._call(CHATS, messages, kwargs).result())
 
+    @with_signature
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Like `inner.achat`, from the cache where possible."""
-        call = call_step(self.inner.chat, self.inner.achat, messages, kwargs)
-        return await arun(self._cache.answer(self._request(messages, kwargs), call, CHAT))
+        return await arun(self._call(CHATS, messages, kwargs).result())
 
+    @with_signature
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Like `inner.stream_chat`; a stored answer is replayed in pieces."""
-        request = self._request(messages, kwargs)
-        got = run(self._cache.acquire(request, CHAT))
-        if isinstance(got, Hit):
-            return _streams.chat_pieces(got.answer)
-        watch = self._watch(request, got, CHAT, _streams.empty_chat)
-        with got, watch.opening():
-            chunks = self.inner.stream_chat(messages, **kwargs)
-        return _streams.relay(chunks, watch)
+        """Like `inner.stream_chat`; a stored answer is replayed in the pieces in which it came."""
+        return self._open(CHATS, messages, kwargs)
 
+    @with_signature
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
-        """Like `inner.astream_chat`; a stored answer is replayed in pieces."""
-        request = self._request(messages, kwargs)
-        got = await arun(self._cache.acquire(request, CHAT))
-        if isinstance(got, Hit):
-            return _streams.areplay(_streams.chat_pieces(got.answer))
-        watch = self._watch(request, got, CHAT, _streams.empty_chat)
-        with got, watch.opening():
-            chunks = await self.inner.astream_chat(messages, **kwargs)
-        return await _streams.arelay(chunks, watch)
+        """Like `inner.astream_chat`; a stored answer is replayed as in `stream_chat`."""
+        return await self._aopen(CHATS, messages, kwargs)
 
+    @with_signature
     def complete(
         self,
         prompt: str,
-        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
+        formatted: bool = False,
         **kwargs: Any,
     ) -> CompletionResponse:
         """Like `inner.complete`, from the cache where possible."""
         kwargs = {"formatted": formatted, **kwargs}
-        call = call_step(self.inner.complete, self.inner.acomplete, prompt, kwargs)
-        return run(self._cache.answer(self._request(prompt, kwargs), call, COMPLETION))
+        return run(self._call(COMPLETIONS, prompt, kwargs).result())
 
+    @with_signature
     async def acomplete(
         self,
         prompt: str,
-        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
+        formatted: bool = False,
         **kwargs: Any,
     ) -> CompletionResponse:
         """Like `inner.acomplete`, from the cache where possible."""
         kwargs = {"formatted": formatted, **kwargs}
-        call = call_step(self.inner.complete, self.inner.acomplete, prompt, kwargs)
-        return await arun(self._cache.answer(self._request(prompt, kwargs), call, COMPLETION))
+        return await arun(self._call(COMPLETIONS, prompt, kwargs).result())
 
+    @with_signature
     def stream_complete(
         self,
         prompt: str,
-        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
+        formatted: bool = False,
         **kwargs: Any,
     ) -> CompletionResponseGen:
-        """Like `inner.stream_complete`; a stored answer is replayed in pieces."""
-        kwargs = {"formatted": formatted, **kwargs}
-        request = self._request(prompt, kwargs)
-        got = run(self._cache.acquire(request, COMPLETION))
-        if isinstance(got, Hit):
-            return _streams.completion_pieces(got.answer)
-        watch = self._watch(request, got, COMPLETION, _streams.empty_completion)
-        with got, watch.opening():
-            chunks = self.inner.stream_complete(prompt, **kwargs)
-        return _streams.relay(chunks, watch)
+        """Like `inner.stream_complete`; a stored answer is replayed as in `stream_chat`."""
+        return self._open(COMPLETIONS, prompt, {"formatted": formatted, **kwargs})
 
+    @with_signature
     async def astream_complete(
         self,
         prompt: str,
-        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
+        formatted: bool = False,
         **kwargs: Any,
     ) -> CompletionResponseAsyncGen:
-        """Like `inner.astream_complete`; a stored answer is replayed in pieces."""
-        kwargs = {"formatted": formatted, **kwargs}
-        request = self._request(prompt, kwargs)
-        got = await arun(self._cache.acquire(request, COMPLETION))
-        if isinstance(got, Hit):
-            return _streams.areplay(_streams.completion_pieces(got.answer))
-        watch = self._watch(request, got, COMPLETION, _streams.empty_completion)
-        with got, watch.opening():
-            chunks = await self.inner.astream_complete(prompt, **kwargs)
-        return await _streams.arelay(chunks, watch)
+        """Like `inner.astream_complete`; a stored answer is replayed as in `stream_chat`."""
+        return await self._aopen(COMPLETIONS, prompt, {"formatted": formatted, **kwargs})
 
-    def _request(
-        self, prompt: str | Sequence[ChatMessage], kwargs: Mapping[str, Any]
-    ) -> CacheRequest:
-        request = build_request(
-            self.inner,
-            prompt,
-            kwargs,
-            policy=self._cache.policy,
-            tenant=self.tenant,
-            version=self.version,
-        )
+    def _call(self, endpoint: Endpoint[A], subject: Any, kwargs: Mapping[str, Any]) -> Call[A]:
+        desk = self._desk
+        request = desk.request(self, subject, kwargs)
         # A caller that still holds an equal stream open would wait for itself: let it call.
-        if request.key in self._streaming and self._streaming.get(request.key) == caller():
-            return CacheRequest(None, "the same caller holds an equal stream open")
-        return request
+        if desk.is_reading(request.key):
+            request = CacheRequest(None, "the same caller holds an equal stream open")
+        return Call(self.inner, desk.cache, request, endpoint, subject, kwargs)
 
-    def _watch(
-        self,
-        request: CacheRequest,
-        lease: Lease[A],
-        codec: AnswerCodec[A],
-        empty: Callable[[], A],
-    ) -> _streams.Watch[A]:
-        key = request.key or ""
-        self._streaming[key] = caller()
-        return _streams.Watch(lease, codec, empty, partial(self._streaming.pop, key, None))
+    def _open(self, endpoint: Endpoint[A], subject: Any, kwargs: Mapping[str, Any]) -> Generator[A]:
+        desk = self._desk
+        request = desk.request(self, subject, kwargs)
+        call = Call(self.inner, desk.cache, request, endpoint, subject, kwargs)
+        return call.open(partial(desk.reads, request.key))
+
+    async def _aopen(
+        self, endpoint: Endpoint[A], subject: Any, kwargs: Mapping[str, Any]
+    ) -> AsyncGenerator[A]:
+        desk = self._desk
+        request = desk.request(self, subject, kwargs)
+        call = Call(self.inner, desk.cache, request, endpoint, subject, kwargs)
+        return await call.aopen(partial(desk.reads, request.key))
 
 
 CachedLLM.__module__ = "llamaindex_agentperf"

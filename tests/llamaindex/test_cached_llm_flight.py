@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llamaindex_tools import ScriptedLLM, mark, says, user
+from pydantic import PrivateAttr
 
+from agentperf_core.cache import MemoryStore
 from llamaindex_agentperf import CachedLLM
+from llamaindex_agentperf._usage import usage_of
 
 ASK = [user("Where is order 7?")]
 
@@ -103,9 +107,24 @@ def test_a_stream_given_up_stores_nothing_and_lets_others_try(how: str) -> None:
     assert inner.calls_made == 2
 
 
+class _HeldLLM(ScriptedLLM):
+    """Its streams stop after the first chunk until they are let go."""
+
+    _go: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: object) -> Any:
+        async def chunks() -> AsyncIterator[ChatResponse]:
+            for number, chunk in enumerate(self._chunks(self._answer(messages))):
+                if number:
+                    await self._go.wait()
+                yield chunk
+
+        return chunks()
+
+
 @pytest.mark.parametrize("how", ["closed", "dropped", "never read"])
 async def test_an_async_stream_given_up_stores_nothing_and_lets_others_try(how: str) -> None:
-    inner = ScriptedLLM()
+    inner = _HeldLLM()
     llm = CachedLLM(inner)
     stream = await llm.astream_chat(ASK)
     if how != "never read":
@@ -115,8 +134,64 @@ async def test_an_async_stream_given_up_stores_nothing_and_lets_others_try(how: 
     del stream
     answer = await asyncio.create_task(llm.achat(ASK))
     assert mark(answer)["outcome"] == "miss"
-    # A stream that was never read never reached the model.
-    assert inner.calls_made == (1 if how == "never read" else 2)
+    assert inner.calls_made == 2
+
+
+async def test_equal_async_streams_see_the_first_words_when_the_model_says_them() -> None:
+    inner = _HeldLLM()
+    llm = CachedLLM(inner)
+    first, second = await llm.astream_chat(ASK), await llm.astream_chat(ASK)
+    assert [(await anext(stream)).delta for stream in (first, second)] == ["echo", "echo"]
+    inner._go.set()
+    rest = [[chunk async for chunk in stream] for stream in (first, second)]
+    assert [chunks[-1].message.content for chunks in rest] == ["echo Where is order 7?"] * 2
+    assert [mark(chunks[-1])["outcome"] for chunks in rest] == ["miss", "coalesced"]
+    paid = usage_of(rest[0][-1])
+    assert paid is not None
+    assert rest[1][-1].raw is None
+    assert mark(rest[1][-1])["saved_usage"] == paid.as_dict()
+    assert inner.calls_made == 1
+    assert llm.stats().coalesced == 1
+
+
+def test_equal_streams_of_threads_see_the_first_words_when_the_model_says_them() -> None:
+    inner = ScriptedLLM()
+    llm = CachedLLM(inner)
+    first = llm.stream_chat(ASK)
+    next(first)
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(lambda: list(llm.stream_chat(ASK))).result(10)
+    assert [chunk.delta for chunk in second] == ["echo", " Where", " is", " order", " 7?"]
+    assert mark(second[-1])["outcome"] == "coalesced"
+    assert [chunk.delta for chunk in first] == [" Where", " is", " order", " 7?"]
+    assert mark(llm.chat(ASK))["outcome"] == "hit"
+    assert inner.calls_made == 1
+
+
+async def test_a_follower_reads_on_when_the_one_who_opened_the_stream_goes() -> None:
+    inner = _HeldLLM()
+    llm = CachedLLM(inner)
+    first, second = await llm.astream_chat(ASK), await llm.astream_chat(ASK)
+    await anext(first)
+    await first.aclose()
+    inner._go.set()
+    assert [chunk async for chunk in second][-1].message.content == "echo Where is order 7?"
+    assert mark(await llm.achat(ASK))["outcome"] == "hit"
+    assert inner.calls_made == 1
+
+
+async def test_what_one_reader_does_to_a_chunk_no_other_sees() -> None:
+    inner = _HeldLLM()
+    llm = CachedLLM(inner)
+    streams = [await llm.astream_chat(ASK) for _ in range(3)]
+    inner._go.set()
+    for stream in streams[1:]:
+        async for chunk in stream:
+            assert chunk.message.additional_kwargs == {}
+            chunk.message.additional_kwargs["seen"] = True
+            chunk.message.blocks.clear()
+            chunk.delta = "changed"
+    assert "".join([chunk.delta or "" async for chunk in streams[0]]) == "echo Where is order 7?"
 
 
 def test_a_stream_that_breaks_raises_and_stores_nothing() -> None:
@@ -147,7 +222,7 @@ def test_a_caller_with_an_equal_stream_open_does_not_wait_for_itself() -> None:
     llm = CachedLLM(inner)
     pairs = zip(llm.stream_chat(ASK), llm.stream_chat(ASK), strict=True)
     assert all(one.delta == other.delta for one, other in pairs)
-    assert inner.calls_made == 2
+    assert inner.calls_made == 1
 
 
 async def test_a_task_with_an_equal_stream_open_does_not_wait_for_itself() -> None:
@@ -178,23 +253,15 @@ def test_two_wrappers_with_one_cache_do_not_wait_for_each_other() -> None:
 
 
 def test_a_store_that_raises_is_a_miss() -> None:
-    class Broken:
+    class Broken(MemoryStore):
+        in_process = False
+
         def get(self, key: str) -> bytes | None:
             raise OSError
 
-        async def aget(self, key: str) -> bytes | None:
-            raise OSError
-
-        def set(self, key: str, value: bytes, ttl_s: float | None) -> None:
-            raise OSError
-
-        async def aset(self, key: str, value: bytes, ttl_s: float | None) -> None:
-            raise OSError
-
-        def clear(self) -> None:
-            raise OSError
-
-        async def aclear(self) -> None:
+        def set(
+            self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str] = ()
+        ) -> None:
             raise OSError
 
     llm = CachedLLM(ScriptedLLM(), store=Broken())

@@ -1,0 +1,1 @@
+"""Tool classes: wrappers around any LlamaIndex tool."""

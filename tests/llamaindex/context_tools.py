@@ -1,0 +1,24 @@
+"""Tools that take a context; LlamaIndex reads annotations as they are, so no future import here."""
+
+from llama_index.core.workflow import Context
+from workflows.events import HumanResponseEvent, InputRequiredEvent
+
+
+class Counter:
+    """Counts how often it was asked in all runs."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def steps(self, ctx: Context) -> str:
+        """Count."""
+        self.asked += 1
+        return f"{await ctx.store.get('count', default=self.asked)}"
+
+
+async def confirm(ctx: Context) -> str:
+    """Ask a person."""
+    got = await ctx.wait_for_event(
+        HumanResponseEvent, waiter_event=InputRequiredEvent(), waiter_id="sure"
+    )
+    return str(got.response)

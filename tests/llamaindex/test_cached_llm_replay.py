@@ -1,0 +1,155 @@
+"""Replayed streams: the pieces in which they came, in every kind of call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.tools import FunctionTool
+from llama_index.llms.openai import OpenAI
+from llamaindex_tools import ScriptedLLM, calls, mark, says, user
+
+from agentperf_core.cache import CachePolicy, ExactCache, MemoryStore
+from agentperf_core.clock import FakeClock
+from llamaindex_agentperf import CachedLLM
+from llamaindex_agentperf.llms._replay import chat_pieces, completion_pieces
+
+ASK = [user("Where is order 7?")]
+DELTAS = ["echo", " Where", " is", " order", " 7?"]
+
+
+def get_order(order_id: int) -> str:
+    """State of an order."""
+    return "shipped"
+
+
+TOOLS = [FunctionTool.from_defaults(get_order)]
+
+
+async def test_a_replay_has_the_chunk_borders_of_the_live_stream() -> None:
+    llm = CachedLLM(ScriptedLLM())
+    live = list(llm.stream_chat(ASK))
+    replayed = list(llm.stream_chat(ASK))
+    areplayed = [chunk async for chunk in await llm.astream_chat(ASK)]
+    for chunks in (live, replayed, areplayed):
+        assert [chunk.delta for chunk in chunks] == DELTAS
+        assert [chunk.message.content for chunk in chunks] == [
+            "".join(DELTAS[: n + 1]) for n in range(len(DELTAS))
+        ]
+    assert mark(replayed[0])["outcome"] == mark(areplayed[-1])["outcome"] == "hit"
+    assert all(chunk.raw is None for chunk in replayed)
+
+
+async def test_completions_too() -> None:
+    llm = CachedLLM(ScriptedLLM())
+    assert [c.delta for c in llm.stream_complete("Where is order 7?")] == DELTAS
+    replayed = [c async for c in await llm.astream_complete("Where is order 7?")]
+    assert [chunk.delta for chunk in replayed] == DELTAS
+    assert [chunk.text for chunk in replayed][-1] == "echo Where is order 7?"
+
+
+async def test_streams_with_tools_share_answers_with_plain_calls_with_tools() -> None:
+    inner = ScriptedLLM(lambda _: calls(("get_order", {"order_id": 7})))
+    llm = CachedLLM(inner)
+    llm.chat_with_tools(TOOLS, chat_history=list(ASK))
+    stream = await llm.astream_chat_with_tools(TOOLS, chat_history=list(ASK))
+    last = [chunk async for chunk in stream][-1]
+    assert mark(last)["outcome"] == "hit"
+    (selection,) = llm.get_tool_calls_from_response(last)
+    assert (selection.tool_name, selection.tool_kwargs) == ("get_order", {"order_id": 7})
+    assert inner.calls_made == 1
+
+
+def test_an_answer_that_came_whole_is_replayed_by_words() -> None:
+    llm = CachedLLM(ScriptedLLM(lambda _: says("one two  three\nfour")))
+    llm.chat(ASK)
+    assert [c.delta for c in llm.stream_chat(ASK)] == ["one ", "two  ", "three\n", "four"]
+
+
+TEXTS = st.text(max_size=60)
+PIECES = st.lists(st.integers(-2, 9), max_size=12)
+
+
+@given(TEXTS, PIECES)
+def test_pieces_always_make_the_text(text: str, pieces: list[int]) -> None:
+    """Also where a stored list of lengths does not fit the text."""
+    whole = ChatResponse(message=ChatMessage(role="assistant", content=text))
+    chunks = list(chat_pieces(whole, pieces))
+    assert "".join(chunk.delta or "" for chunk in chunks) == text
+    assert chunks[-1].message.content == whole.message.content
+    parts = list(completion_pieces(CompletionResponse(text=text), pieces))
+    assert "".join(part.delta or "" for part in parts) == text
+
+
+@given(st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=10))
+def test_pieces_that_fit_are_kept(deltas: list[str]) -> None:
+    whole = ChatResponse(message=ChatMessage(role="assistant", content="".join(deltas)))
+    chunks = chat_pieces(whole, [len(delta) for delta in deltas])
+    assert [chunk.delta for chunk in chunks] == deltas
+
+
+def test_an_empty_stream_is_given_and_not_kept() -> None:
+    class Silent(ScriptedLLM):
+        def _chunks(self, reply: ChatMessage) -> Any:
+            return iter(())
+
+    llm = CachedLLM(Silent())
+    for _ in range(2):
+        assert list(llm.stream_chat(ASK)) == []
+    assert llm.stats().misses == 0
+
+
+def test_a_stale_answer_takes_the_place_of_a_stream_that_cannot_be_opened() -> None:
+    clock = FakeClock()
+    answers = iter([says("the answer"), ConnectionError("down")])
+    policy = CachePolicy(ttl_s=60, stale_if_error_s=60)
+    cache = ExactCache(MemoryStore(clock=clock), policy=policy, clock=clock)
+    llm = CachedLLM(ScriptedLLM(lambda _: next(answers)), cache=cache)
+    llm.chat(ASK)
+    clock.advance(61)
+    last = list(llm.stream_chat(ASK))[-1]
+    assert (last.message.content, mark(last)["stale"]) == ("the answer", True)
+
+
+def test_stats_say_what_was_saved() -> None:
+    llm = CachedLLM(ScriptedLLM())
+    for _ in range(3):
+        llm.chat(ASK)
+    stats = llm.stats()
+    assert (stats.misses, dict(stats.hits), stats.saved_tokens) == (1, {"exact": 2}, 240)
+
+
+def test_a_field_that_changes_in_place_changes_the_key() -> None:
+    """The identity of a model is kept between calls, and compared with what it is now."""
+    inner = OpenAI(model="gpt-4o-mini", api_key="x", additional_kwargs={"seed": [1]})
+    desk = CachedLLM(inner)
+    keys = [desk._desk.request(desk, ASK, {}).key for _ in range(2)]
+    inner.additional_kwargs["seed"].append(2)
+    keys.append(desk._desk.request(desk, ASK, {}).key)
+    inner.model = "gpt-4o"
+    keys.append(desk._desk.request(desk, ASK, {}).key)
+    inner.additional_kwargs = {"seed": [1]}
+    inner.model = "gpt-4o-mini"
+    keys.append(desk._desk.request(desk, ASK, {}).key)
+    assert keys[0] == keys[1] == keys[4]
+    assert len(set(keys)) == 3
+
+
+def test_a_served_answer_is_in_every_way_like_one_that_pydantic_made() -> None:
+    """The usual answer is built past pydantic's checks, which cost a fifth of a hit."""
+    llm = CachedLLM(ScriptedLLM())
+    llm.chat(ASK)
+    served = llm.chat(ASK)
+    made = ChatResponse(
+        message=ChatMessage(role="assistant", content="echo Where is order 7?"),
+        additional_kwargs=served.additional_kwargs,
+    )
+    assert served == made
+    assert repr(served) == repr(made)
+    assert served.model_dump() == made.model_dump()
+    assert served.model_copy(deep=True) == ChatResponse.model_validate(made.model_dump())
+    served.message.content = "changed"
+    served.message.additional_kwargs["x"] = 1
+    assert llm.chat(ASK).message == made.message
