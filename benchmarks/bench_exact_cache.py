@@ -25,6 +25,7 @@ from llama_index.core.llms.mock import MockLLM
 
 from agentperf_core.cache import keys
 from langchain_agentperf import ResponseCacheMiddleware
+from langchain_agentperf.middleware._requests import agent_request
 from llamaindex_agentperf import CachedLLM
 
 TEXT = "The customer asks about an order, its parcel and a refund. " * 6
@@ -112,19 +113,23 @@ def key_times() -> None:
         result: dict[str, float] = {}
 
         def measure(request: ModelRequest[Any], handler: Any, into: Any = result) -> None:
-            middleware: Any = ResponseCacheMiddleware()
+            policy = ResponseCacheMiddleware().cache.policy
             base: list[Any] = list(request.messages)
+
+            def keyed(asked: ModelRequest[Any]) -> object:
+                return agent_request(asked, policy=policy, tenant=None, version="")
+
             fresh: Any = iter(history(4000, first=10_000))
 
             def known() -> None:
-                middleware._keyed(request)
+                keyed(request)
 
             def grown() -> None:
-                middleware._keyed(request.override(messages=[*base, next(fresh)]))
+                keyed(request.override(messages=[*base, next(fresh)]))
 
             def cold() -> None:
                 keys._memo.clear()
-                middleware._keyed(request)
+                keyed(request)
 
             for name, target in (("known", known), ("grown", grown), ("cold", cold)):
                 into[name] = sorted(cpu(target, 30) for _ in range(15))[7]

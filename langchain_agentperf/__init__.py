@@ -10,26 +10,39 @@ from typing import TYPE_CHECKING
 from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
-    from langchain_agentperf.caches import ExactCache
+    from langchain_agentperf.caches.exact import ExactCache, TieredCache
+    from langchain_agentperf.caches.semantic import SemanticCache
     from langchain_agentperf.callbacks import LatencyCallbackHandler, latency_callback
+    from langchain_agentperf.chat_models.cached import CachedChatModel
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
+    from langchain_agentperf.nodes import NodeCache, message_state_key
     from langchain_agentperf.profiles import model_profile
 
 __all__ = [
+    "CachedChatModel",
     "ExactCache",
     "LatencyCallbackHandler",
+    "NodeCache",
     "ResponseCacheMiddleware",
+    "SemanticCache",
+    "TieredCache",
     "latency_callback",
+    "message_state_key",
     "model_profile",
 ]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "ExactCache": "caches",
+        "CachedChatModel": "chat_models.cached",
+        "ExactCache": "caches.exact",
         "LatencyCallbackHandler": "callbacks",
+        "NodeCache": "nodes",
         "ResponseCacheMiddleware": "middleware.response_cache",
+        "SemanticCache": "caches.semantic",
+        "TieredCache": "caches.exact",
         "latency_callback": "callbacks",
+        "message_state_key": "nodes",
         "model_profile": "profiles",
     },
     needs="langchain_core",

@@ -7,8 +7,8 @@ the ecosystem that the stored text names. Here a stored answer can only become a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import urandom
 from typing import Any, cast
-from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from pydantic import BaseModel
@@ -16,12 +16,24 @@ from pydantic import BaseModel
 from agentperf_core.cache.policy import CacheDecision
 from agentperf_core.errors import CodecError
 
-__all__ = ["MARK", "cache_mark", "decode_message", "encode_message", "fresh_id", "marked"]
+__all__ = [
+    "MARK",
+    "OF_THE_CALL",
+    "cache_mark",
+    "decode_message",
+    "encode_message",
+    "fresh_id",
+    "marked",
+]
 
 MARK = "agentperf"
 
-# Figures and ids of the call that made the answer: a hit made no call.
-_OF_THE_CALL = frozenset({MARK, "headers", "id", "request_id", "token_usage", "usage"})
+OF_THE_CALL = frozenset({MARK, "headers", "id", "request_id", "token_usage", "usage"})
+"""Metadata about the call that made an answer: a hit made no call."""
+
+# Fields of a stored answer that a plain text does not have.
+_RICH = frozenset({"additional_kwargs", "name", "tool_calls"})
+_EMPTY = AIMessage("")
 # `tool_calls` is stored once, as the parsed calls.
 _TWICE = frozenset({MARK, "cached", "tool_calls"})
 
@@ -44,7 +56,7 @@ def encode_message(message: BaseMessage) -> dict[str, Any]:
             {"name": call["name"], "args": call["args"], "id": call["id"]}
             for call in message.tool_calls
         ],
-        "response_metadata": {k: v for k, v in metadata.items() if k not in _OF_THE_CALL},
+        "response_metadata": {k: v for k, v in metadata.items() if k not in OF_THE_CALL},
         # A parsed answer is stored as its fields: langchain-openai builds the object again.
         "additional_kwargs": {k: _dumped(v) for k, v in kwargs.items() if k not in _TWICE},
     }
@@ -52,22 +64,41 @@ def encode_message(message: BaseMessage) -> dict[str, Any]:
 
 
 def decode_message(
-    body: Mapping[str, Any], decision: CacheDecision, *, chunk: bool = False
+    body: Mapping[str, Any], decision: CacheDecision, *, chunk: bool = False, named: bool = True
 ) -> AIMessage:
     """A fresh answer: new id, own containers, no usage, marked with the decision.
+
+    Args:
+        body: from `encode_message`.
+        decision: what the cache did.
+        chunk: whether it was, and is to be, a message chunk.
+        named: whether it gets an id here; if not, the run that it goes through draws one.
 
     Raises:
         CodecError: if the stored fields are not those of an AI message.
     """
     kind = AIMessageChunk if chunk else AIMessage
+    message_id = fresh_id() if named else None
     try:
+        metadata = _with_mark(body.get("response_metadata", {}), decision)
+        if kind is AIMessage and type(body["content"]) is str and not _RICH & body.keys():
+            # Nothing that pydantic would have to check, and its checks cost half of a hit.
+            given: dict[str, Any] = {
+                "content": body["content"],
+                "id": message_id,
+                "response_metadata": metadata,
+                "additional_kwargs": {},
+                "tool_calls": [],
+                "invalid_tool_calls": [],
+            }
+            return _EMPTY.model_copy(update=given)
         return kind(
             content=body["content"],
             name=body.get("name"),
-            id=fresh_id(),
+            id=message_id,
             tool_calls=body.get("tool_calls", []),
             additional_kwargs=body.get("additional_kwargs", {}),
-            response_metadata=_with_mark(body.get("response_metadata", {}), decision),
+            response_metadata=metadata,
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"a stored answer must have the fields of an AI message, got {list(body)!r}; clear it"
@@ -88,7 +119,8 @@ def cache_mark(message: BaseMessage) -> Mapping[str, Any] | None:
 
 def fresh_id() -> str:
     """A message id in LangChain's own style, which tells integrations that no provider drew it."""
-    return f"lc_{uuid4()}"
+    drawn = urandom(16).hex()  # a UUID in a third of the time of `uuid4`
+    return f"lc_{drawn[:8]}-{drawn[8:12]}-{drawn[12:16]}-{drawn[16:20]}-{drawn[20:]}"
 
 
 def _with_mark(metadata: Mapping[str, Any], decision: CacheDecision) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""LangChain values to core values: messages for keys, usage, facts about an answer."""
+"""Messages of LangChain as the parts that keys are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import (
@@ -14,18 +14,8 @@ from langchain_core.messages import (
 )
 
 from agentperf_core.cache.keys import MessageParts, canonical
-from agentperf_core.cache.policy import AnswerFacts
-from agentperf_core.types import Usage
-from langchain_agentperf._identity import model_identity
 
-__all__ = [
-    "facts_of",
-    "finish_reason_of",
-    "message_parts",
-    "model_identity",
-    "parts_of_fields",
-    "usage_from",
-]
+__all__ = ["message_parts", "parts_of_fields"]
 
 _ROLES: Mapping[str, str] = {
     "human": "user",
@@ -80,12 +70,26 @@ def message_parts(message: BaseMessage) -> MessageParts:
     Raises:
         Unkeyable: if the content has no canonical form.
     """
-    content = message.content
-    if isinstance(content, str) and not message.__pydantic_extra__ and not _matters(message):
-        parts = _text_parts(message, content)
-        if parts is not None:
-            return parts
-    return parts_of_fields({**message.__dict__, **(message.__pydantic_extra__ or {})})
+    # Most of what a key costs is here, once per message of a history: no call that can be spared.
+    fields = message.__dict__
+    extra = message.__pydantic_extra__
+    content = fields["content"]
+    if not extra and type(content) is str:
+        kwargs = fields["additional_kwargs"]
+        if not kwargs or not _matters(kwargs):
+            kind = type(message)
+            if kind is HumanMessage:
+                return _made(MessageParts, ("user", content, fields["name"], b"", b"", (), None))
+            parts = _text_parts(kind, content, fields)
+            if parts is not None:
+                return parts
+    return parts_of_fields({**fields, **(extra or {})})
+
+
+# What `MessageParts(...)` comes down to, at half the time.
+_made = cast(
+    "Callable[[type[MessageParts], tuple[Any, ...]], MessageParts]", cast("Any", tuple).__new__
+)
 
 
 def parts_of_fields(fields: Mapping[str, Any]) -> MessageParts:
@@ -110,97 +114,25 @@ def parts_of_fields(fields: Mapping[str, Any]) -> MessageParts:
     )
 
 
-def usage_from(message: BaseMessage) -> Usage | None:
-    """The tokens that a message reports; `None` if it reports none."""
-    reported = cast("Mapping[str, Any] | None", getattr(message, "usage_metadata", None))
-    if not reported or not ("input_tokens" in reported or "output_tokens" in reported):
-        return None
-    given = cast("Mapping[str, Any]", reported.get("input_token_details") or {})
-    made = cast("Mapping[str, Any]", reported.get("output_token_details") or {})
-    return Usage.from_totals(
-        input_tokens=reported.get("input_tokens") or 0,
-        output_tokens=reported.get("output_tokens") or 0,
-        cached_input_tokens=_of_all_tiers(given, "cache_read"),
-        # Anthropic's integration sets the sum to 0 where it gives its parts.
-        cache_write_tokens=max(
-            _of_all_tiers(given, "cache_creation"),
-            sum(given.get(f"ephemeral_{life}_input_tokens") or 0 for life in ("5m", "1h")),
-        ),
-        reasoning_tokens=_of_all_tiers(made, "reasoning"),
-    )
+def _matters(kwargs: Mapping[str, Any]) -> bool:
+    return any(key not in _NOISE and value is not None for key, value in kwargs.items())
 
 
-def _of_all_tiers(details: Mapping[str, Any], name: str) -> int:
-    """OpenAI's integration puts the service tier in front of the name, unless it is the default."""
-    return sum(details.get(f"{tier}{name}") or 0 for tier in ("", "flex_", "priority_"))
-
-
-# Providers' words for "the answer is whole" that the policy does not know.
-_WHOLE = frozenset(
-    {"complete", "completed", "eos", "eos_token", "finish_reason_stop", "stop_token"}
-)
-# Their integrations always hand the reason on, so without one the stream broke off.
-_ALWAYS_REPORT = frozenset({"anthropic", "azure_openai", "deepseek", "openai", "xai"})
-
-
-def finish_reason_of(metadata: Mapping[str, Any]) -> str | None:
-    """Why the model stopped, in small letters, whatever the provider calls the field."""
-    fields = ("finish_reason", "stop_reason", "done_reason", "stopReason", "status")
-    found = next((metadata[name] for name in fields if metadata.get(name)), None)
-    if found is None:
-        return None
-    reason = str(found).lower()
-    return "stop" if reason in _WHOLE else reason
-
-
-def facts_of(message: BaseMessage) -> AnswerFacts:
-    """What a cache policy needs to know of an answer."""
-    metadata = cast("Mapping[str, Any]", message.response_metadata)
-    content = message.content
-    text = content.strip() if isinstance(content, str) else content
-    calls = message.tool_calls if isinstance(message, AIMessage) else []
-    return AnswerFacts(
-        finish_reason=finish_reason_of(metadata),
-        provider_reports_finish=metadata.get("model_provider") in _ALWAYS_REPORT,
-        tool_calls=len(calls),
-        invalid=isinstance(message, AIMessage) and bool(message.invalid_tool_calls),
-        refused=_refused(message),
-        empty=not text and not calls,
-        usage=usage_from(message),
-    )
-
-
-def _refused(message: BaseMessage) -> bool:
-    if message.additional_kwargs.get("refusal"):
-        return True
-    content = message.content
-    return isinstance(content, list) and any(
-        isinstance(block, dict) and block.get("type") == "refusal" for block in content
-    )
-
-
-def _matters(message: BaseMessage) -> bool:
-    kwargs = cast("Mapping[str, Any]", message.additional_kwargs)
-    return bool(kwargs) and any(
-        key not in _NOISE and value is not None for key, value in kwargs.items()
-    )
-
-
-def _text_parts(message: BaseMessage, content: str) -> MessageParts | None:
+def _text_parts(
+    kind: type[BaseMessage], content: str, fields: Mapping[str, Any]
+) -> MessageParts | None:
     """The parts of the common kinds of text messages; a history has hundreds of them."""
-    kind = type(message)
-    if kind is HumanMessage:
-        return MessageParts("user", content, message.name)
-    if isinstance(message, AIMessage) and kind is AIMessage and not message.invalid_tool_calls:
-        calls = message.tool_calls
+    name = fields["name"]
+    if kind is AIMessage and not fields["invalid_tool_calls"]:
+        calls = fields["tool_calls"]
         if not calls:
-            return MessageParts("assistant", content, message.name)
+            return _made(MessageParts, ("assistant", content, name, b"", b"", (), None))
         named = canonical([[call["name"], call["args"]] for call in calls])
         ids = tuple([str(call["id"]) for call in calls])
-        return MessageParts("assistant", content, message.name, named, b"", ids)
-    if isinstance(message, ToolMessage) and kind is ToolMessage and message.status == "success":
-        return MessageParts("tool", content, message.name, answers=message.tool_call_id)
-    return MessageParts("system", content, message.name) if kind is SystemMessage else None
+        return MessageParts("assistant", content, name, named, b"", ids)
+    if kind is ToolMessage and fields["status"] == "success":
+        return MessageParts("tool", content, name, answers=fields["tool_call_id"])
+    return MessageParts("system", content, name) if kind is SystemMessage else None
 
 
 def _extra(fields: Mapping[str, Any]) -> bytes:

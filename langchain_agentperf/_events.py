@@ -13,7 +13,7 @@ from agentperf_core.cache.keys import canonical
 from agentperf_core.telemetry import SpanKind, input_digest
 from agentperf_core.types import Usage
 from langchain_agentperf._answers import cache_mark
-from langchain_agentperf._convert import finish_reason_of, usage_from
+from langchain_agentperf._facts import finish_reason_of, usage_from
 
 __all__ = [
     "NO_MODEL",

@@ -11,9 +11,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generati
 
 from agentperf_core.cache import AnswerFacts, CacheDecision
 from agentperf_core.errors import CodecError
-from agentperf_core.types import Usage
 from langchain_agentperf._answers import decode_message, encode_message
-from langchain_agentperf._convert import facts_of, finish_reason_of
+from langchain_agentperf._facts import facts_of, finish_reason_of, worst
 
 __all__ = ["GENERATIONS"]
 
@@ -35,18 +34,7 @@ class _GenerationsCodec:
 
     def facts(self, answer: Sequence[Generation]) -> AnswerFacts:
         """What the policy needs to know; the worst of the generations decides."""
-        all_facts = [_facts(generation) for generation in answer]
-        reasons = [facts.finish_reason for facts in all_facts]
-        usages = [facts.usage for facts in all_facts if facts.usage is not None]
-        return AnswerFacts(
-            finish_reason=next((r for r in reasons if r not in {"stop", None}), _first(reasons)),
-            provider_reports_finish=any(f.provider_reports_finish for f in all_facts),
-            tool_calls=sum(facts.tool_calls for facts in all_facts),
-            invalid=any(facts.invalid for facts in all_facts),
-            refused=any(facts.refused for facts in all_facts),
-            empty=not all_facts or any(facts.empty for facts in all_facts),
-            usage=_spent(usages),
-        )
+        return worst([_facts(generation) for generation in answer])
 
     def encode(self, answer: Sequence[Generation]) -> Mapping[str, Any]:
         """The generations as plain JSON data."""
@@ -69,13 +57,8 @@ def _facts(generation: Generation) -> AnswerFacts:
     info = generation.generation_info or {}
     if isinstance(generation, ChatGeneration):
         return facts_of(generation.message)
-    return AnswerFacts(finish_reason=finish_reason_of(info), empty=not generation.text.strip())
-
-
-def _spent(usages: Sequence[Usage]) -> Usage | None:
-    """Equal reports are one: OpenAI's integration writes a call's total on each of its answers."""
-    parts = usages[:1] if len(set(usages)) == 1 else usages
-    return sum(parts[1:], parts[0]) if parts else None
+    text = generation.text
+    return AnswerFacts(finish_reason=finish_reason_of(info), empty=not text.strip(), text=text)
 
 
 def _encode(generation: Generation) -> Mapping[str, Any]:
@@ -103,7 +86,3 @@ def _decode(item: Mapping[str, Any], decision: CacheDecision) -> Generation:
     if isinstance(message, AIMessageChunk):
         return ChatGenerationChunk(message=message, generation_info=item["info"])
     return ChatGeneration(message=message, generation_info=item["info"])
-
-
-def _first(reasons: Sequence[str | None]) -> str | None:
-    return reasons[0] if reasons else None

@@ -112,8 +112,19 @@ def temperature_of(model: Runnable[Any, Any], params: Mapping[str, Any]) -> floa
         model = model.bound
     found = next((layer["temperature"] for layer in layers if "temperature" in layer), None)
     if found is None:
-        found = getattr(model, "temperature", None)
+        found = _field(model, "temperature")
     return float(found) if isinstance(found, int | float) else None
+
+
+def _field(model: Runnable[Any, Any], name: str) -> Any:
+    """A field of a model. For one that is not there, pydantic takes as long as a whole key."""
+    values = cast("dict[str, Any]", model.__dict__)
+    if name in values:
+        return values[name]
+    if hasattr(type(model), name):
+        return getattr(model, name, None)
+    inner = values.get("inner")
+    return _field(cast("Any", inner), name) if isinstance(inner, BaseLanguageModel) else None
 
 
 _SECRETS = (SecretStr, SecretBytes)

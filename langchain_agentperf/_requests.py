@@ -1,53 +1,70 @@
-"""The cache key of one model request of an agent."""
+"""What a model request of LangChain is, for the core to make its cache key of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
-from langchain.agents.middleware import ModelRequest
-from langchain.agents.structured_output import AutoStrategy, ProviderStrategy, ToolStrategy
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from agentperf_core.cache import CachePolicy, CacheRequest, Unkeyable, canonical, request_key
+from agentperf_core.cache import CachePolicy, CacheRequest, canonical
+from agentperf_core.cache.requests import build_request, request_or_bypass
 from langchain_agentperf._convert import message_parts
 from langchain_agentperf._identity import behaviour, model_identity, temperature_of
 from langchain_agentperf._memo import ObjectMemo
 
-__all__ = ["cache_request", "format_schema", "tool_schema"]
+__all__ = ["chat_request", "tool_schema"]
+
+# Call parameters that are in the key under another name, or that no provider gets.
+_ELSEWHERE = frozenset(
+    {
+        "ls_structured_output_format",
+        "stop",
+        "stream",
+        "structured_output_format",
+        "tool_choice",
+        "tools",
+    }
+)
 
 
-def cache_request(
-    request: ModelRequest[Any], *, policy: CachePolicy, tenant: str | None, version: str
+def chat_request(
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    stop: Sequence[str] | None,
+    kwargs: Mapping[str, Any],
+    *,
+    policy: CachePolicy,
+    tenant: str | Callable[[], str | None] | None,
+    version: str,
 ) -> CacheRequest:
-    """The request as the cache sees it: its key, or why it must not be cached."""
-    settings = cast("Mapping[str, Any]", request.model_settings)
-    refusal = policy.refuse_request(temperature=temperature_of(request.model, settings))
-    if refusal is not None:
-        return CacheRequest(None, refusal)
-    system = request.system_message
-    history = request.messages if system is None else (system, *request.messages)
-    try:
-        key = request_key(
-            model=model_identity(request.model),
-            messages=map(message_parts, history),
-            tools=[tool_schema(tool) for tool in request.tools],
+    """A call of a chat model as the cache sees it; streams and plain calls are the same."""
+
+    def make() -> CacheRequest:
+        tools = cast("Sequence[object]", kwargs.get("tools") or ())
+        settings = {name: value for name, value in kwargs.items() if name not in _ELSEWHERE}
+        return build_request(
+            policy=policy,
+            model=model_identity(model),
+            messages=map(message_parts, messages),
+            tools=[canonical(tool) for tool in tools],
             params={
-                "choice": request.tool_choice,
-                "format": format_schema(request.response_format),
+                "choice": kwargs.get("tool_choice"),
                 "settings": behaviour(settings),
+                "stop": stop or None,
             },
             tenant=tenant,
             version=version,
+            temperature=temperature_of(model, kwargs),
         )
-    except Unkeyable as error:
-        return CacheRequest(None, str(error))
-    return CacheRequest(key)
+
+    return request_or_bypass(make)
 
 
 _tools = ObjectMemo()
-_formats = ObjectMemo()
 
 
 def tool_schema(tool: BaseTool | Mapping[str, Any]) -> bytes:
@@ -66,34 +83,3 @@ def tool_schema(tool: BaseTool | Mapping[str, Any]) -> bytes:
     return _tools.get(
         tool, made_from, lambda: canonical([convert_to_openai_tool(tool), tool.extras])
     )
-
-
-def format_schema(wanted: object) -> bytes | None:
-    """A response format in canonical form: strategy, names and schemas, not class names alone.
-
-    Raises:
-        Unkeyable: for a schema without a title, which LangChain names at random per agent.
-    """
-    if wanted is None:
-        return None
-    if not isinstance(wanted, AutoStrategy | ProviderStrategy | ToolStrategy):
-        wanted = AutoStrategy(schema=cast("Any", wanted))
-    strategy = cast("_Strategy", wanted)
-    return _formats.get(strategy, None, lambda: _canonical_format(strategy))
-
-
-_Strategy: TypeAlias = AutoStrategy[Any] | ProviderStrategy[Any] | ToolStrategy[Any]
-
-
-def _canonical_format(strategy: _Strategy) -> bytes:
-    if isinstance(strategy, ProviderStrategy):
-        specs = [strategy.schema_spec]
-    elif isinstance(strategy, ToolStrategy):
-        specs = strategy.schema_specs
-    else:
-        specs = ToolStrategy(schema=strategy.schema).schema_specs
-        if any(isinstance(spec.schema, dict) and "title" not in spec.schema for spec in specs):
-            msg = "a JSON schema without a title is named at random; give it a title to cache"
-            raise Unkeyable(msg)
-    kind = type(strategy).__name__
-    return canonical([kind, [[s.name, s.description, s.strict, s.json_schema] for s in specs]])

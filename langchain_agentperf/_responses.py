@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from agentperf_core.cache import AnswerFacts, CacheDecision
 from agentperf_core.events import BUS
 from langchain_agentperf._answers import decode_message, encode_message, marked
-from langchain_agentperf._convert import facts_of
+from langchain_agentperf._facts import facts_of
 from langchain_agentperf.chat_models._replay import ReplayChatModel
 
 __all__ = ["Answer", "ResponsesCodec", "replayed", "restored", "watched"]

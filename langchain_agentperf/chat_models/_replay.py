@@ -7,24 +7,23 @@ fires every event, and structured output is parsed from it as from a fresh one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
 
-import orjson
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.tools import BaseTool
 from pydantic import Field
 
-from langchain_agentperf.chat_models._protocol import PIECE, protocol_events
+from langchain_agentperf.chat_models._chunks import replayed_chunks
+from langchain_agentperf.chat_models._protocol import protocol_events
 
 __all__ = ["ReplayChatModel"]
 
@@ -116,7 +115,7 @@ class ReplayChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        return _chunks(self.answer)
+        return replayed_chunks(self.answer)
 
     async def _astream(
         self,
@@ -125,7 +124,7 @@ class ReplayChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        for chunk in _chunks(self.answer):
+        for chunk in replayed_chunks(self.answer):
             yield chunk
 
     def _stream_chat_model_events(
@@ -138,32 +137,3 @@ class ReplayChatModel(BaseChatModel):
     ) -> AsyncIterator[Any]:
         for event in protocol_events(self.answer):
             yield event
-
-
-def _chunks(answer: AIMessage) -> Iterator[ChatGenerationChunk]:
-    """Pieces of the text, then the tool calls, then an empty last one with the metadata."""
-    content = cast("str | list[str | dict[str, Any]]", answer.content)
-    if isinstance(content, str):
-        for piece in PIECE.findall(content):
-            yield _chunk(content=piece)
-    else:
-        for block in content:
-            yield _chunk(content=[block])
-    for index, call in enumerate(answer.tool_calls):
-        arguments = _json(call["args"])
-        part = tool_call_chunk(name=call["name"], args=arguments, id=call["id"], index=index)
-        yield _chunk(content="", tool_call_chunks=[part])
-    yield _chunk(
-        content="" if isinstance(content, str) else [],
-        additional_kwargs=answer.additional_kwargs,
-        response_metadata=answer.response_metadata,
-        chunk_position="last",
-    )
-
-
-def _chunk(**fields: Any) -> ChatGenerationChunk:
-    return ChatGenerationChunk(message=AIMessageChunk(**fields))
-
-
-def _json(arguments: Mapping[str, Any]) -> str:
-    return orjson.dumps(arguments).decode()

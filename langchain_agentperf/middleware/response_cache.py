@@ -1,4 +1,4 @@
-"""The exact response cache of an agent, around its model calls."""
+"""The response cache of an agent, around its model calls."""
 
 from __future__ import annotations
 
@@ -8,26 +8,18 @@ from typing import Any, TypeAlias
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.agents.middleware import types as middleware_types
 
-from agentperf_core.cache import (
-    DEFAULT_TTL_S,
-    CachePolicy,
-    CacheRequest,
-    Store,
-    cache_from,
-    check_tenant,
-)
+from agentperf_core.cache import DEFAULT_TTL_S, CachePolicy, Store, cache_from, check_tenant
 from agentperf_core.cache import ExactCache as CoreCache
 from agentperf_core.events import BUS
 from agentperf_core.flow import Flow, Step, arun, run
-from langchain_agentperf._requests import cache_request
 from langchain_agentperf._responses import Answer, ResponsesCodec, replayed, restored, watched
+from langchain_agentperf.middleware._direct import Direct, heard
+from langchain_agentperf.middleware._requests import Tenant, agent_request
 
-__all__ = ["ResponseCacheMiddleware"]
+__all__ = ["ResponseCacheMiddleware", "Tenant"]
 
 _Request: TypeAlias = ModelRequest[Any]
 _Response: TypeAlias = ModelResponse[Any]
-Tenant: TypeAlias = str | Callable[[ModelRequest[Any]], str | None] | None
-"""A tenant, or a function of the request that says whose it is."""
 
 # A hook's trace would hold the whole history a second time. Older langchain has no such policy.
 _POLICY: Any = getattr(middleware_types, "TracePolicy", None)
@@ -40,7 +32,8 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
     A hit is sent through the agent's own model call by a chat model that repeats the stored answer.
     So it streams, fires every callback and is parsed into structured output like a live one, with a
     fresh message id, no usage, and the decision in `response_metadata["agentperf"]["cache"]` (which
-    live answers carry too). Tools that an answer asks for still run.
+    live answers carry too). Where nobody listens and nothing is behind this middleware, it skips
+    that call and returns the message at once. Tools that an answer asks for still run.
 
     Put it before middleware that changes the model (routing, fallback): on a hit, what these set as
     the model is passed over. Put it behind middleware that changes what is asked (a prompt per
@@ -97,6 +90,7 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         self.cache = cache_from(cache, store=store, policy=policy, ttl_s=ttl_s)
         self._tenant = tenant
         self._version = version
+        self._direct = Direct()
 
     def wrap_model_call(
         self, request: _Request, handler: Callable[[_Request], _Response]
@@ -111,26 +105,31 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         return await arun(self._answer(request, handler))
 
     def _answer(self, request: _Request, handler: Callable[[_Request], Any]) -> Flow[_Response]:
-        # Only the side of a step that fits the handler is ever called.
         codec = ResponsesCodec()
-        call: Step[Answer] = Step(handler, handler, watched(request, codec.changed))
-        answer = yield from self.cache.answer(self._keyed(request), call, codec)
+
+        def live() -> Any:  # a coroutine, if the handler is that of an async agent
+            return handler(watched(request, codec.changed))
+
+        asked = agent_request(
+            request, policy=self.cache.policy, tenant=self._tenant, version=self._version
+        )
+        # Only the side of a step that fits the handler is ever called.
+        call: Step[Answer] = Step(live, live)
+        itself = self._direct.met(handler)
+        again: Step[Answer] | None = Step(handler, handler, request) if itself.certain else None
+        live_run = heard(request.model)
+        answer = yield from self.cache.answer(asked, call, codec, refresh=again, live=live_run)
         if isinstance(answer, ModelResponse):
             return answer
+        direct = None if live_run else itself.response(request, answer)
+        if direct is not None:
+            return direct
         try:
-            again = replayed(request, answer)
+            replay = replayed(request, answer)
         except Exception as error:  # a model whose own attributes raise
             BUS.fault("cache.replay", error)
             return (yield from Step[Any](handler, handler, request))
-        replay: Step[_Response] = Step(handler, handler, again)
-        return restored((yield from replay), answer)
-
-    def _keyed(self, request: _Request) -> CacheRequest:
-        try:
-            tenant = self._tenant(request) if callable(self._tenant) else self._tenant
-            return cache_request(
-                request, policy=self.cache.policy, tenant=tenant, version=self._version
-            )
-        except Exception as error:
-            BUS.fault("cache.key", error)
-            return CacheRequest(None, f"its key could not be made ({type(error).__name__})")
+        said: Step[_Response] = Step(handler, handler, replay)
+        response = restored((yield from said), answer)
+        itself.learn(response)
+        return response

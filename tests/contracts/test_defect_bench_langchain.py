@@ -1,9 +1,10 @@
 """Defects of LangChain's own caches, each as one scenario that ours must get right.
 
 Every scenario runs against `ExactCache` (behind LangChain's interface, as far as that allows),
-against `ResponseCacheMiddleware` (around an agent's model calls) and against LangChain's
-`InMemoryCache`. The last run is a record, not a demand: as long as the defect is there the test
-passes, and once upstream has fixed it the test says so by skipping.
+against `ResponseCacheMiddleware` (around an agent's model calls), against `CachedChatModel` (the
+model itself) and against LangChain's `InMemoryCache`. The last run is a record, not a demand: as
+long as the defect is there the test passes, and once upstream has fixed it the test says so by
+skipping.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pydantic import create_model
 
 from agentperf_core.cache import ExactCache as CoreCache
 from agentperf_core.cache import MemoryStore, Store
-from langchain_agentperf import ExactCache, ResponseCacheMiddleware
+from langchain_agentperf import CachedChatModel, ExactCache, ResponseCacheMiddleware
 from tests.langchain.scripted_models import ScriptedChat, call, say
 
 Ask = Callable[..., AIMessage]
@@ -50,6 +51,7 @@ class Setup:
     name: str
     behind_model: BaseCache | bool = False
     around_agent: list[AgentMiddleware[Any, Any, Any]] = field(default_factory=list)
+    around_model: CoreCache | None = None
 
     def model(self, kind: type[ScriptedChat] = ScriptedChat, **fields: Any) -> ScriptedChat:
         return kind(cache=self.behind_model, **fields)
@@ -64,7 +66,10 @@ class Setup:
         **options: Any,
     ) -> Any:
         outer = Settings(settings or {}, last_only=last_only)
-        return create_agent(model, tools, middleware=[outer, *self.around_agent], **options)
+        asked: Any = model
+        if self.around_model is not None:
+            asked = CachedChatModel(model, cache=self.around_model)
+        return create_agent(asked, tools, middleware=[outer, *self.around_agent], **options)
 
     def asker(self, model: ScriptedChat, tools: Sequence[Any] = (), **settings: Any) -> Ask:
         agent = self.agent(model, tools, settings)
@@ -87,6 +92,10 @@ def exact(store: Store | None = None) -> Setup:
 def middleware(store: Store | None = None) -> Setup:
     around = [ResponseCacheMiddleware(cache=CoreCache(store))]
     return Setup("ResponseCacheMiddleware", around_agent=[*around])
+
+
+def wrapper() -> Setup:
+    return Setup("CachedChatModel", around_model=CoreCache())
 
 
 def every_hit_has_an_id_of_its_own(setup: Setup) -> bool:
@@ -359,12 +368,17 @@ def test_the_middleware_gets_it_right(defect: Defect) -> None:
     assert defect.right(middleware())
 
 
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda d: d.id)
+def test_the_wrapped_model_gets_it_right(defect: Defect) -> None:
+    assert defect.right(wrapper())
+
+
 @pytest.mark.parametrize("defect", [d for d in DEFECTS if d.behind_model], ids=lambda d: d.id)
 def test_the_cache_behind_a_model_gets_it_right(defect: Defect) -> None:
     assert defect.right(exact())
 
 
-@pytest.mark.parametrize("setup", [exact, middleware, langchain], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("setup", [exact, middleware, wrapper, langchain], ids=lambda s: s.__name__)
 def test_no_cache_mixes_up_tool_results(setup: Callable[[], Setup]) -> None:
     assert answers_are_matched_to_their_calls(setup())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,10 +129,13 @@ def test_record_of_upstream_stampede() -> None:
         fixed_upstream("equal calls in flight are joined")
 
 
-class Down:
+class Down(MemoryStore):
     """A store that is away, on reading or on writing."""
 
+    in_process = False
+
     def __init__(self, *, reads: bool) -> None:
+        super().__init__()
         self._reads = reads
 
     def get(self, key: str) -> bytes | None:
@@ -140,20 +143,8 @@ class Down:
             raise ConnectionError("store down")
         return None
 
-    async def aget(self, key: str) -> bytes | None:
-        return self.get(key)
-
-    def set(self, key: str, value: bytes, ttl_s: float | None) -> None:
+    def set(self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str] = ()) -> None:
         raise ConnectionError("store down")
-
-    async def aset(self, key: str, value: bytes, ttl_s: float | None) -> None:
-        self.set(key, value, ttl_s)
-
-    def clear(self) -> None:
-        raise ConnectionError("store down")
-
-    async def aclear(self) -> None:
-        self.clear()
 
 
 @pytest.mark.parametrize("reads", [True, False], ids=["on lookup", "on update"])

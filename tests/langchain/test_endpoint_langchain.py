@@ -12,10 +12,11 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Too
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from agentperf_core.bench.endpoint import ChatRequest, Fault, Reply, ScriptedEndpoint
 from agentperf_core.types import ToolCall
+from langchain_agentperf import CachedChatModel
 
 ANSWER = "Order 7 has shipped; it weighs 3 kg."
 LONG = "You are the support desk. " * 400
@@ -184,3 +185,42 @@ def test_a_history_that_splits_a_tool_call_is_refused_like_by_the_provider(
     orphan = ToolMessage("order 7: shipped", tool_call_id="call_1")
     with pytest.raises(openai.BadRequestError, match="must answer a preceding message"):
         model().invoke([HumanMessage("Order 7?"), orphan])
+
+
+async def test_a_cached_model_works_over_real_sockets(
+    model: Build, endpoint: ScriptedEndpoint
+) -> None:
+    """Streams, tools in parallel and an agent: the second time, nothing goes over the wire."""
+    chat = CachedChatModel(model(streaming=True, stream_usage=True))
+    agent: Any = create_agent(chat, [get_order, get_weight])
+    question = {"messages": [HumanMessage("How is order 7?")]}
+
+    async def run_once() -> tuple[str, list[AIMessageChunk]]:
+        chunks: list[AIMessageChunk] = [
+            message
+            async for message, _ in agent.astream(question, stream_mode="messages")
+            if isinstance(message, AIMessageChunk)
+        ]
+        return "".join(str(chunk.text) for chunk in chunks), chunks
+
+    live, live_chunks = await run_once()
+    served = len(endpoint.requests)
+    hit, hit_chunks = await run_once()
+    assert live == hit == ANSWER
+    assert len(endpoint.requests) == served == 2
+    assert [c.text for c in live_chunks if c.text] == [c.text for c in hit_chunks if c.text]
+    assert sum(bool(c.usage_metadata) for c in live_chunks) == 2
+    assert not any(c.usage_metadata for c in hit_chunks)
+
+
+class Shipment(BaseModel):
+    """A shipment."""
+
+    order: int
+
+
+async def test_structured_output_of_a_cached_model_is_the_providers_own(model: Build) -> None:
+    with ScriptedEndpoint(lambda request: Reply('{"order": 7}'), time_scale=0) as server:
+        chat: Any = CachedChatModel(model(server)).with_structured_output(Shipment)
+        assert [await chat.ainvoke("Order?") for _ in range(2)] == [Shipment(order=7)] * 2
+        assert len(server.requests) == 1

@@ -183,7 +183,7 @@ def test_prompts_that_are_no_messages_are_taken_as_text(cache: ExactCache, promp
 
 def test_clear_forgets_and_says_so_if_it_cannot() -> None:
     class Stuck(MemoryStore):
-        def clear(self) -> None:
+        def clear(self) -> int:
             raise ConnectionError("store down")
 
     cache = ExactCache(store=Stuck())
@@ -201,7 +201,7 @@ def test_a_poisoned_entry_is_a_miss_and_builds_no_class() -> None:
     store = MemoryStore()
     cache = ExactCache(store=store)
     cache.update("p", "m", [Generation(text="a")])
-    (key,) = store._entries
+    (key,) = store.scan()
     body = b'{"v":1,"at":0,"took":0,"usage":null,"body":{"generations":[%s]}}'
     for item in (b'{"kind":"os.system","info":null,"text":"x"}', b"7", b'{"kind":"chat"}'):
         store.set(key, body % item, None)

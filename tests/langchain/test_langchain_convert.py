@@ -23,14 +23,9 @@ from pydantic import SecretStr
 from agentperf_core.cache import CacheDecision, Unkeyable, request_key
 from agentperf_core.types import Usage
 from langchain_agentperf._answers import decode_message, encode_message
-from langchain_agentperf._convert import (
-    facts_of,
-    message_parts,
-    model_identity,
-    parts_of_fields,
-    usage_from,
-)
-from langchain_agentperf._identity import temperature_of
+from langchain_agentperf._convert import message_parts, parts_of_fields
+from langchain_agentperf._facts import facts_of, usage_from
+from langchain_agentperf._identity import model_identity, temperature_of
 from tests.langchain.scripted_models import ScriptedChat, call, say
 
 

@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from agentperf_core.types import Usage
 from langchain_agentperf import LatencyCallbackHandler, latency_callback
-from langchain_agentperf._convert import usage_from
+from langchain_agentperf._facts import usage_from
 from langchain_agentperf._generations import GENERATIONS
 from tests.langchain.scripted_models import ScriptedChat, say
 

@@ -446,7 +446,7 @@ def test_a_poisoned_store_entry_is_a_miss() -> None:
     store, model = MemoryStore(), ScriptedChat()
     agent = create_agent(model, middleware=[ResponseCacheMiddleware(store=store)])
     agent.invoke(QUESTION)
-    (key,) = store._entries
+    (key,) = store.scan()
     for bad in (b"\x80\x04pickle", b'{"v": 1}', b'{"v":1,"at":0,"took":0,"usage":null,"body":{}}'):
         store.set(key, bad, None)
         assert mark(agent.invoke(QUESTION)["messages"][-1])["outcome"] == "miss"

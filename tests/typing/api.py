@@ -12,6 +12,8 @@ from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from llama_index.core.llms.llm import LLM
+from llama_index.core.storage.kvstore.types import BaseKVStore
+from llama_index.core.tools import BaseTool, FunctionTool
 
 from agentperf_core.accounting import PRICES, ModelProfile, TokenCounter
 from agentperf_core.bench import AgentBenchmark, ScriptedEndpoint
@@ -31,6 +33,8 @@ from agentperf_core.cache import (
     request_key,
     text_key,
 )
+from agentperf_core.cache.live import LiveStreams, Opening, Reader
+from agentperf_core.cache.toolresults import ToolResultCache
 from agentperf_core.clock import SYSTEM_CLOCK, Clock, FakeClock, SystemClock
 from agentperf_core.errors import AgentPerfError, ConfigError, MissingExtra, TraceFileError
 from agentperf_core.events import BUS, DecisionMade, Event, EventBus, Fault
@@ -55,22 +59,33 @@ from agentperf_core.telemetry import (
     replay_s,
 )
 from agentperf_core.testing import AsyncStoreConformance, MovableClock, StoreConformance
+from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.types import Message, ToolCall, Usage
+from langchain_agentperf import (
+    CachedChatModel,
+    LatencyCallbackHandler,
+    NodeCache,
+    ResponseCacheMiddleware,
+    TieredCache,
+    latency_callback,
+    message_state_key,
+)
 from langchain_agentperf import (
     ExactCache as LangChainExactCache,
 )
 from langchain_agentperf import (
-    LatencyCallbackHandler,
-    ResponseCacheMiddleware,
-    latency_callback,
+    SemanticCache as LangChainSemanticCache,
 )
 from langchain_agentperf import (
     model_profile as langchain_model_profile,
 )
 from llamaindex_agentperf import (
     CachedLLM,
+    CachedTool,
+    EmbeddingCacheStore,
     LatencyEventHandler,
     LatencySpanHandler,
+    cached_tools,
     instrument,
 )
 from llamaindex_agentperf import (
@@ -257,6 +272,18 @@ def langchain(model: BaseChatModel) -> None:
     middleware = ResponseCacheMiddleware(policy=CachePolicy(), tenant="acme", version="2")
     print(callbacks, manager, backend, middleware.cache)  # noqa: T201 - uses the names
 
+    cached = CachedChatModel(model, store=MemoryStore(), tenant=lambda: "acme", version="2")
+    chat: BaseChatModel = cached
+    assert_type(cached.inner, BaseChatModel)
+    assert_type(cached.core_cache, ExactCache)
+    shared: BaseCache = TieredCache(MemoryStore(), l1_ttl_s=5.0)
+    alike: BaseCache = LangChainSemanticCache(lambda texts: [[1.0]] * len(texts), max_error=0.001)
+    nodes = NodeCache(graph="desk", store=MemoryStore(), tenant="acme")
+    assert_type(message_state_key({"messages": []}), str)
+    streams = LiveStreams[str](max_items=100)
+    seat: Reader[str] | Opening[str] = run(streams.join("key"))
+    print(chat, shared, alike, nodes, seat)  # noqa: T201 - never run, only type-checked
+
 
 # LlamaIndex
 
@@ -268,6 +295,15 @@ async def llamaindex(inner: LLM) -> None:
     with instrument(recorder=Recorder()) as instrumentation:
         await complete("hi")
     assert_type(instrumentation.report(), LatencyReport)
+    cached = CachedLLM(inner, semantic="all-MiniLM-L6-v2", policy=CachePolicy())
+    assert_type(cached.cache, ExactCache)
+    assert_type(cached.stats().hit_rate, float)
+    reads = ToolPolicy(read_only=True, ttl_s=60, reads=["orders:{order_id}"])
+    results = ToolResultCache(MemoryStore(), answers=[cached.cache.store])
+    tool: FunctionTool = CachedTool(ground, policy=reads, cache=results, tenant="acme")
+    assert_type(cached_tools([tool, ground], {"ground": reads}, cache=results), list[BaseTool])
+    store: BaseKVStore = EmbeddingCacheStore("my-model", store=MemoryStore(), ttl_s=60.0)
+    assert_type(await store.aget("text"), dict[str, Any] | None)
     spans = LatencySpanHandler(Recorder())
     assert_type(spans.recorder, Recorder)
     LatencyEventHandler(spans)

@@ -1,0 +1,1 @@
+"""Caches for `set_llm_cache(...)` and `model.cache`, behind LangChain's own interface."""
