@@ -25,6 +25,7 @@ __all__ = [
     "model_identity",
     "parts_of_fields",
     "usage_from",
+    "usage_of",
 ]
 
 _ROLES: Mapping[str, str] = {
@@ -112,7 +113,11 @@ def parts_of_fields(fields: Mapping[str, Any]) -> MessageParts:
 
 def usage_from(message: BaseMessage) -> Usage | None:
     """The tokens that a message reports; `None` if it reports none."""
-    reported = cast("Mapping[str, Any] | None", getattr(message, "usage_metadata", None))
+    return usage_of(cast("Mapping[str, Any] | None", getattr(message, "usage_metadata", None)))
+
+
+def usage_of(reported: Mapping[str, Any] | None) -> Usage | None:
+    """The tokens of a `UsageMetadata`; `None` if there is none or it says nothing."""
     if not reported or not ("input_tokens" in reported or "output_tokens" in reported):
         return None
     given = cast("Mapping[str, Any]", reported.get("input_token_details") or {})
@@ -146,11 +151,11 @@ _ALWAYS_REPORT = frozenset({"anthropic", "azure_openai", "deepseek", "openai", "
 def finish_reason_of(metadata: Mapping[str, Any]) -> str | None:
     """Why the model stopped, in small letters, whatever the provider calls the field."""
     fields = ("finish_reason", "stop_reason", "done_reason", "stopReason", "status")
-    found = next((metadata[name] for name in fields if metadata.get(name)), None)
-    if found is None:
-        return None
-    reason = str(found).lower()
-    return "stop" if reason in _WHOLE else reason
+    for name in fields:
+        if found := metadata.get(name):
+            reason = str(found).lower()
+            return "stop" if reason in _WHOLE else reason
+    return None
 
 
 def facts_of(message: BaseMessage) -> AnswerFacts:
