@@ -111,9 +111,11 @@ def marked(message: BaseMessage, decision: CacheDecision) -> BaseMessage:
     return message.model_copy(update={"response_metadata": metadata})
 
 
-def cache_mark(message: BaseMessage) -> Mapping[str, Any] | None:
-    """What `marked` or `decode_message` said of a message; `None` without a mark."""
-    ours = cast("Mapping[str, Any]", message.response_metadata).get(MARK)
+def cache_mark(ours: object) -> Mapping[str, Any] | None:
+    """What `marked` or `decode_message` said, read from the `MARK` entry of a message's metadata.
+
+    `None` without a mark.
+    """
     return cast("Mapping[str, Any]", ours).get("cache") if isinstance(ours, dict) else None
 
 

@@ -10,12 +10,16 @@ from langchain_core.messages import AIMessage, BaseMessage
 from agentperf_core.cache.policy import AnswerFacts
 from agentperf_core.types import Usage
 
-__all__ = ["facts_of", "finish_reason_of", "usage_from", "worst"]
+__all__ = ["facts_of", "finish_reason_of", "usage_from", "usage_of", "worst"]
 
 
 def usage_from(message: BaseMessage) -> Usage | None:
     """The tokens that a message reports; `None` if it reports none."""
-    reported = cast("Mapping[str, Any] | None", getattr(message, "usage_metadata", None))
+    return usage_of(cast("Mapping[str, Any] | None", getattr(message, "usage_metadata", None)))
+
+
+def usage_of(reported: Mapping[str, Any] | None) -> Usage | None:
+    """The tokens of a `UsageMetadata`; `None` if there is none or it says nothing."""
     if not reported or not ("input_tokens" in reported or "output_tokens" in reported):
         return None
     given = cast("Mapping[str, Any]", reported.get("input_token_details") or {})

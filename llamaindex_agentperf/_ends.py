@@ -14,7 +14,7 @@ from llama_index.core.base.response.schema import AsyncStreamingResponse, Stream
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 
 from agentperf_core.events import BUS
-from agentperf_core.telemetry import Recorder
+from agentperf_core.telemetry import Closing, Recorder
 from agentperf_core.telemetry.spans import Status
 from llamaindex_agentperf._follow import follow_response
 from llamaindex_agentperf._kinds import Role
@@ -144,14 +144,11 @@ class SpanEnds:
     def _report(
         self, id_: str, live: Live, error: BaseException | str | None, status: Status | None
     ) -> None:
-        usage = live.saved
+        usage, attributes = live.saved, None
         if live.role is Role.LLM:
             usage, attributes = live.account()
-            if attributes:
-                self.recorder.annotate(id_, **attributes)
-        self.recorder.end(
-            id_, usage=usage, model=live.model, error=error, status=status, cache=live.cache
-        )
+        said = (Closing, usage, live.model, live.cache, attributes)
+        self.recorder.end_lazily(id_, *said, error=error, status=status)
 
     def _release(self, id_: str) -> None:
         with self._lock:

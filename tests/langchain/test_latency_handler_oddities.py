@@ -83,7 +83,7 @@ def test_chunks_of_runs_that_are_not_open_leave_nothing_behind() -> None:
     handler = LatencyCallbackHandler()
     for _ in range(100):
         handler.on_llm_new_token("x", run_id=uuid4())
-    assert not handler._open._open  # pyright: ignore[reportPrivateUsage] - nothing else shows it
+    assert not handler._streams._open  # pyright: ignore[reportPrivateUsage] - nothing else shows it
 
 
 @pytest.mark.parametrize(

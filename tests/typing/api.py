@@ -40,9 +40,11 @@ from agentperf_core.errors import AgentPerfError, ConfigError, MissingExtra, Tra
 from agentperf_core.events import BUS, DecisionMade, Event, EventBus, Fault
 from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.telemetry import (
+    Closing,
     Finding,
     KindShare,
     LatencyReport,
+    Opening,
     Quantile,
     Recorder,
     Segment,
@@ -161,6 +163,9 @@ def telemetry() -> None:
     recorder.start("id", SpanKind.LLM, "chat", parent_id=7, model="big", attributes={"x": 1})
     recorder.chunk("id")
     recorder.annotate("id", finish_reason="stop")
+    assert_type(recorder.start_lazily("lazy", None, Opening, SpanKind.TOOL, "lookup"), bool)
+    recorder.end_lazily("lazy", Closing, Usage(), error="no answer")
+    assert_type(recorder.is_open("lazy"), bool)
     recorder.end("id", usage=Usage(), error=ValueError("x"), status="cancelled", cache={})
     with recorder.span("tool", "lookup", order=7):
         pass

@@ -13,12 +13,15 @@ from agentperf_core.telemetry.latency import LatencyReport
 from agentperf_core.telemetry.quantiles import Quantile, quantile, quantiles
 from agentperf_core.telemetry.recorder import Recorder, Sink
 from agentperf_core.telemetry.spans import Span, SpanKind, Trace
+from agentperf_core.telemetry.told import Closing, Opening
 from agentperf_core.telemetry.whatif import replay_s
 
 __all__ = [
+    "Closing",
     "Finding",
     "KindShare",
     "LatencyReport",
+    "Opening",
     "Quantile",
     "Recorder",
     "Segment",

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from agentperf_core.events import EventBus
 from agentperf_core.telemetry._open import OpenSpan, Run
 from agentperf_core.telemetry.spans import Span, SpanKind, Trace
+from agentperf_core.telemetry.told import Closing, Opening
 from agentperf_core.types import Usage
 
 __all__ = ["Pricer", "freeze", "never_raising"]
 
+T = TypeVar("T")
 Pricer: TypeAlias = Callable[[Usage, str, str | None], Decimal | None]
 
 
-def freeze(run: Run, pricer: Pricer) -> Trace:
-    """Turn a finished run into a `Trace`.
+def freeze(run: Run, pricer: Pricer, bus: EventBus) -> Trace:
+    """Turn a finished run into a `Trace`; only here its spans are asked what they are.
 
     An LLM span around another LLM span is a wrapper of the same call (a cache, a router, a
     framework's nested event): it becomes a `CHAIN` span without usage, so nothing counts twice.
@@ -26,37 +28,63 @@ def freeze(run: Run, pricer: Pricer) -> Trace:
     # Threads may append in another order than they read the clock; a parent still comes first.
     recorded = sorted(run.spans, key=attrgetter("start_ns"))
     ids = _unique_ids(recorded)
-    wrappers = _wrappers(recorded)
+    openings = {span: _told(span.opening, _NAMELESS, bus) for span in recorded}
+    wrappers = _wrappers(openings)
     spans: list[Span] = []
-    for span in recorded:
-        kind = _kind(span, wrappers)
-        usage = span.usage if span not in wrappers else None
+    for span, opening in openings.items():
+        closing = _told(span.closing, _NOTHING, bus) if span.closing is not None else _NOTHING
+        kind = _kind(opening, closing, wrapper=span in wrappers)
+        model = opening.model or closing.model
+        usage = closing.usage if span not in wrappers else None
         cost = None
-        if usage is not None and span.model is not None and kind is not SpanKind.CACHE:
-            cost = pricer(usage, span.model, span.provider)
+        if usage is not None and model is not None and kind is not SpanKind.CACHE:
+            cost = pricer(usage, model, opening.provider)
+        stream = span.stream
         spans.append(
             Span(
                 id=ids[span],
                 parent_id=ids.get(span.parent) if span.parent is not None else None,
                 kind=kind,
-                name=span.name,
+                name=opening.name,
                 start_ns=span.start_ns,
                 end_ns=span.end_ns if span.end_ns is not None else span.start_ns,
                 status=span.status,
                 error=span.error,
-                model=span.model,
-                provider=span.provider,
+                model=model,
+                provider=opening.provider,
                 usage=usage,
                 cost_usd=cost,
-                chunk_ns=tuple(span.chunk_ns) if span.chunk_ns is not None else (),
-                chunks=span.chunks,
-                cache=span.cache,
-                attributes=dict(span.attributes or {}),
+                chunk_ns=tuple(stream.chunk_ns) if stream is not None else (),
+                chunks=stream.chunks if stream is not None else 0,
+                cache=closing.cache,
+                attributes=_attributes(opening, span.annotated, closing),
             )
         )
     return Trace(
         id=str(run.root_id), started_at=run.started_at, spans=tuple(spans), dropped=run.dropped
     )
+
+
+_NAMELESS = Opening(SpanKind.CHAIN, "unknown")
+_NOTHING = Closing()
+
+
+def _told(telling: tuple[Callable[..., T], tuple[Any, ...]], otherwise: T, bus: EventBus) -> T:
+    tell, facts = telling
+    try:
+        return tell(*facts)
+    except Exception as error:  # figures of an integration that nobody has seen before
+        bus.fault("telemetry.span", error)
+        return otherwise
+
+
+def _attributes(
+    opening: Opening, annotated: Mapping[str, Any] | None, closing: Closing
+) -> dict[str, Any]:
+    found = {**(opening.attributes or {}), **(annotated or {}), **(closing.attributes or {})}
+    if closing.model is not None and opening.model not in {None, closing.model}:
+        found["response_model"] = closing.model
+    return found
 
 
 def _unique_ids(spans: Sequence[OpenSpan]) -> dict[OpenSpan, str]:
@@ -70,23 +98,27 @@ def _unique_ids(spans: Sequence[OpenSpan]) -> dict[OpenSpan, str]:
     return ids
 
 
-def _wrappers(spans: Sequence[OpenSpan]) -> set[OpenSpan]:
+def _wrappers(openings: Mapping[OpenSpan, Opening]) -> set[OpenSpan]:
     found: set[OpenSpan] = set()
-    for span in spans:
-        if span.kind is not SpanKind.LLM:
+    for span, opening in openings.items():
+        if opening.kind is not SpanKind.LLM:
             continue
         parent = span.parent
-        while parent is not None and parent.kind is not SpanKind.LLM:
+        while parent is not None and not _is_llm(openings.get(parent)):
             parent = parent.parent
         if parent is not None:
             found.add(parent)
     return found
 
 
-def _kind(span: OpenSpan, wrappers: set[OpenSpan]) -> SpanKind:
-    if span.cache is not None:
+def _is_llm(opening: Opening | None) -> bool:
+    return opening is not None and opening.kind is SpanKind.LLM
+
+
+def _kind(opening: Opening, closing: Closing, *, wrapper: bool) -> SpanKind:
+    if closing.cache is not None:
         return SpanKind.CACHE
-    return SpanKind.CHAIN if span in wrappers else span.kind
+    return SpanKind.CHAIN if wrapper else opening.kind
 
 
 def never_raising(pricer: Pricer | None, bus: EventBus) -> Pricer:

@@ -4,41 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from agentperf_core.telemetry.spans import SpanKind, Status, Trace
-from agentperf_core.types import Usage
+from agentperf_core.telemetry.spans import Status, Trace
+from agentperf_core.telemetry.told import TellClosing, TellOpening
 
-if TYPE_CHECKING:
-    from array import array
-
-__all__ = ["OpenSpan", "Run", "RunTable", "describe", "outcome"]
+__all__ = ["OpenSpan", "Run", "RunTable", "Stream"]
 
 _MAX_ERROR = 500  # characters kept of an error: some providers echo the whole request in it
 
 
 class OpenSpan:
-    """A span while it runs."""
+    """A span while it runs; what it is called and what it cost is told when its run is read."""
 
     __slots__ = (
-        "attributes",
-        "cache",
-        "chunk_ns",
-        "chunks",
+        "annotated",
+        "closing",
         "end_ns",
         "error",
         "id",
-        "kind",
-        "model",
-        "name",
+        "opening",
         "parent",
-        "provider",
         "run",
         "start_ns",
         "status",
-        "usage",
+        "stream",
     )
 
     def __init__(
@@ -46,27 +39,37 @@ class OpenSpan:
         run: Run,
         id: Hashable,  # noqa: A002 - the field's own name
         parent: OpenSpan | None,
-        kind: SpanKind,
-        name: str,
+        opening: tuple[TellOpening, tuple[Any, ...]],
         start_ns: int,
     ) -> None:
         self.run = run
         self.id = id
         # The span itself, not its id: ids that a framework uses twice cannot make a circle then.
         self.parent = parent
-        self.kind = kind
-        self.name = name
+        self.opening = opening
         self.start_ns = start_ns
         self.end_ns: int | None = None
         self.status: Status = "ok"
         self.error: str | None = None
-        self.model: str | None = None
-        self.provider: str | None = None
-        self.usage: Usage | None = None
+        self.closing: tuple[TellClosing, tuple[Any, ...]] | None = None
+        self.annotated: dict[str, Any] | None = None
+        self.stream: Stream | None = None
+
+    def fail(self, error: BaseException | str) -> None:
+        """Note what was raised; giving up a call or a stream is no failure."""
+        self.error = _describe(error)
+        given_up = (asyncio.CancelledError, GeneratorExit)
+        self.status = "cancelled" if isinstance(error, given_up) else "error"
+
+
+class Stream:
+    """The chunks of a span that has any: how many, and when the first ones came."""
+
+    __slots__ = ("chunk_ns", "chunks")
+
+    def __init__(self) -> None:
         self.chunks = 0
-        self.chunk_ns: array[int] | None = None
-        self.cache: Mapping[str, Any] | None = None
-        self.attributes: Mapping[str, Any] | None = None
+        self.chunk_ns = array("q")
 
 
 class Run:
@@ -174,7 +177,7 @@ class RunTable:
                 self.open.pop(oldest, None)
 
 
-def describe(error: BaseException | str) -> str:
+def _describe(error: BaseException | str) -> str:
     """`"Type: message"`, shortened; an error that cannot be printed is named by its type.
 
     Of a pydantic error only places and kinds are kept: its message quotes the arguments.
@@ -194,11 +197,3 @@ def _message(error: BaseException) -> str:
     return "; ".join(
         f"{'.'.join(map(str, found['loc'])) or 'value'} {found['type']}" for found in details()
     )
-
-
-def outcome(error: BaseException | str | None) -> Status:
-    """The status of a span that ended with `error`; giving up a call or a stream is no failure."""
-    if error is None:
-        return "ok"
-    given_up = (asyncio.CancelledError, GeneratorExit)
-    return "cancelled" if isinstance(error, given_up) else "error"

@@ -1,9 +1,10 @@
 """The recorder: builds the span tree of every run with O(1) work per event.
 
 Adapters call `start`, `chunk`, `annotate` and `end` with the framework's own span ids; nothing is
-serialised and no prompt is kept. A run is frozen into a `Trace` only when somebody asks for it or a
-sink is attached. Tracers that serialise state on the hot path cost 7 to 80 ms CPU per agent run;
-this one stays below 10 microseconds per event (`benchmarks/bench_handler.py`).
+serialised and no prompt is kept. What a span is called and what it cost is worked out, and the run
+frozen into a `Trace`, only when somebody asks for it or a sink is attached. Tracers that serialise
+state on the hot path cost 7 to 80 ms CPU per agent run; for this one see
+`benchmarks/bench_handler.py`.
 
 What this cannot see: time inside the provider's SDK before the request leaves (retries, connection
 set-up) is part of the LLM span.
@@ -11,19 +12,18 @@ set-up) is part of the LLM span.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Generator, Hashable, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import uuid4
 
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
-from agentperf_core.errors import ConfigError, require_positive
+from agentperf_core.errors import require_positive
 from agentperf_core.events import BUS, EventBus
+from agentperf_core.telemetry._blocks import block
 from agentperf_core.telemetry._freeze import Pricer, freeze, never_raising
-from agentperf_core.telemetry._open import OpenSpan, Run, RunTable, describe, outcome
+from agentperf_core.telemetry._open import OpenSpan, Run, RunTable, Stream
 from agentperf_core.telemetry.spans import SpanKind, Status, Trace
+from agentperf_core.telemetry.told import Closing, Opening, TellClosing, TellOpening
 from agentperf_core.types import Usage
 
 if TYPE_CHECKING:
@@ -40,10 +40,6 @@ class Sink(Protocol):
         ...
 
 
-# The spans that `Recorder.span` has opened around here, the innermost last, of every recorder.
-_around: ContextVar[tuple[Hashable, ...]] = ContextVar("agentperf_spans", default=())
-
-
 class Recorder:
     """Records runs; safe under threads and asyncio, many runs at once do not mix.
 
@@ -56,7 +52,7 @@ class Recorder:
             that abandoned streams cannot leak.
         sinks: receive each run when its root span ends.
         pricer: price of a usage; default `accounting.PriceBook().price`.
-        bus: where faults of sinks and of the pricer are reported.
+        bus: where faults of sinks, of the pricer and of adapters are reported.
 
     Raises:
         ConfigError: if a bound is below 1.
@@ -110,38 +106,57 @@ class Recorder:
         An id that is still open is closed first, as unfinished: its end was missed.
         A `kind` that is not a `SpanKind` raises `ConfigError`.
         """
-        if span_id in self._open:
-            self.end(span_id, status="unfinished")
-        kind = kind if isinstance(kind, SpanKind) else _span_kind(kind)
-        parent = self._open.get(parent_id) if parent_id is not None else None
+        known = kind if isinstance(kind, SpanKind) else SpanKind.of(kind)
+        while not self.start_lazily(
+            span_id, parent_id, Opening, known, name, model, provider, attributes
+        ):
+            self.end_lazily(span_id, status="unfinished")
+
+    def start_lazily(
+        self, span_id: Hashable, parent_id: Hashable | None, tell: TellOpening, *facts: Any
+    ) -> bool:
+        """Open a span that is asked what it is, with `tell(*facts)`, only if its run is read.
+
+        The way for adapters: most runs are never read. `facts` must be small, and must not change
+        later. What `tell` raises is reported as a fault, and the span is called `"unknown"`.
+
+        Returns:
+            False if the id is open already, and nothing was done.
+        """
+        opened = self._open
+        if span_id in opened:
+            return False
+        parent = opened.get(parent_id) if parent_id is not None else None
         run = parent.run if parent is not None else Run(span_id, self._clock.time())
-        span = OpenSpan(run, span_id, parent, kind, name, self._now())
-        span.model = model
-        span.provider = provider
-        span.attributes = attributes
-        stale = self._table.add(span)
+        stale = self._table.add(OpenSpan(run, span_id, parent, (tell, facts), self._now()))
         if stale is not None:
             self._finish(stale)
         if run.closed:
             # Another thread ended the run meanwhile, and nobody will look for this span.
             self.end(span_id, status="unfinished")
+        return True
+
+    def is_open(self, span_id: Hashable) -> bool:
+        """Whether a span with this id has begun and not ended."""
+        return span_id in self._open
 
     def chunk(self, span_id: Hashable) -> None:
         """Note that a piece of a streamed answer arrived."""
         span = self._open.get(span_id)
         if span is None:
             return
-        span.chunks += 1
-        if span.chunks <= self._max_chunks:
-            if span.chunk_ns is None:
-                span.chunk_ns = array("q")
-            span.chunk_ns.append(self._now() - span.start_ns)
+        stream = span.stream
+        if stream is None:
+            stream = span.stream = Stream()
+        stream.chunks += 1
+        if stream.chunks <= self._max_chunks:
+            stream.chunk_ns.append(self._now() - span.start_ns)
 
     def annotate(self, span_id: Hashable, **attributes: Any) -> None:
         """Add small plain data to an open span; never prompts or secrets."""
         span = self._open.get(span_id)
         if span is not None:
-            span.attributes = {**(span.attributes or {}), **attributes}
+            span.annotated = {**(span.annotated or {}), **attributes}
 
     def end(
         self,
@@ -164,48 +179,39 @@ class Recorder:
                 cancellation or a closed generator, else `"error"`.
             cache: what a cache says of its hit; makes the span a `CACHE` span, billed nothing.
         """
+        self.end_lazily(span_id, Closing, usage, model, cache, error=error, status=status)
+
+    def end_lazily(
+        self,
+        span_id: Hashable,
+        tell: TellClosing | None = None,
+        *facts: Any,
+        error: BaseException | str | None = None,
+        status: Status | None = None,
+    ) -> None:
+        """Close a span that is asked what it cost, with `tell(*facts)`, only if its run is read."""
         span = self._table.remove(span_id)
         if span is None:
             return
         span.end_ns = self._now()
-        span.usage = usage
-        span.cache = cache
-        if span.model is None:
-            span.model = model
-        elif model is not None and model != span.model:
-            span.attributes = {**(span.attributes or {}), "response_model": model}
+        if tell is not None:
+            span.closing = (tell, facts)
         if error is not None:
-            span.error = describe(error)
-        span.status = status or outcome(error)
+            span.fail(error)
+        if status is not None:
+            span.status = status
         if span.parent is None:
             self._finish(span.run)
 
-    @contextmanager
     def span(
         self, kind: SpanKind | str, name: str, *, model: str | None = None, **attributes: Any
-    ) -> Generator[Hashable]:
+    ) -> AbstractContextManager[Hashable]:
         """Record a block of your own code; blocks nest through a context variable.
 
         Raises:
             ConfigError: if `kind` is not a `SpanKind`.
         """
-        known = _span_kind(kind)
-        span_id = uuid4().hex
-        around = _around.get()
-        parent_id = next((outer for outer in reversed(around) if outer in self._open), None)
-        self.start(span_id, known, name, parent_id=parent_id, model=model, attributes=attributes)
-        token = _around.set((*around, span_id))
-        try:
-            yield span_id
-        except BaseException as error:
-            self.end(span_id, error=error)
-            raise
-        else:
-            self.end(span_id)
-        finally:
-            # An async generator that another task closes leaves the block in a foreign context.
-            with suppress(ValueError):
-                _around.reset(token)
+        return block(self, SpanKind.of(kind), name, model, attributes)
 
     def traces(self) -> tuple[Trace, ...]:
         """The finished runs that are still kept, oldest first, with prices where known."""
@@ -236,13 +242,5 @@ class Recorder:
 
     def _trace(self, run: Run) -> Trace:
         if run.frozen is None:
-            run.frozen = freeze(run, self._price)
+            run.frozen = freeze(run, self._price, self._bus)
         return run.frozen
-
-
-def _span_kind(kind: str) -> SpanKind:
-    try:
-        return SpanKind(kind)
-    except ValueError as error:
-        msg = f"kind must be one of {[k.value for k in SpanKind]}, got {kind!r}; use SpanKind"
-        raise ConfigError(msg) from error

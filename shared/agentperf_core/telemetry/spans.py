@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
+from agentperf_core.errors import ConfigError
 from agentperf_core.types import Usage
 
 __all__ = ["Span", "SpanKind", "Status", "Trace"]
@@ -34,6 +35,22 @@ class SpanKind(StrEnum):
     MEMORY = "memory"
     RETRY = "retry"
     WAIT = "wait"
+
+    @classmethod
+    def of(cls, kind: SpanKind | str) -> SpanKind:
+        """The kind itself, or the one of this value.
+
+        Raises:
+            ConfigError: if there is none.
+        """
+        if isinstance(kind, cls):
+            return kind
+        try:
+            return cls(kind)
+        except ValueError as error:
+            known = [found.value for found in cls]
+            msg = f"kind must be one of {known}, got {kind!r}; use SpanKind"
+            raise ConfigError(msg) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,222 @@
+"""The hooks of `BaseCallbackHandler`: every run becomes a span of a recorder.
+
+The way of a call is short: a hook keeps a few facts, and `_spans` tells what they mean when the run
+is read. Arguments are named one by one, because reading them from a dict costs a microsecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
+
+from agentperf_core.events import BUS
+from agentperf_core.telemetry import Recorder
+from langchain_agentperf import _events, _spans
+from langchain_agentperf._streams import Streams
+
+__all__ = ["Listener"]
+
+
+class Listener(BaseCallbackHandler):
+    """Records the runs that it is told of."""
+
+    # Called in the loop instead of in a thread per event, which costs ten times the work done here.
+    run_inline = True
+    raise_error = False
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+        self._streams = Streams()
+
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        **event: Any,
+    ) -> None:
+        """Open an agent or a chain span."""
+        named = name or _events.name_of(serialized)
+        self.recorder.start_lazily(
+            run_id, parent_run_id, _spans.chain, named, tags, metadata, parent_run_id
+        )
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **event: Any) -> None:
+        """Close the span."""
+        self.recorder.end_lazily(run_id)
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
+        """Close the span with what was raised."""
+        self._fail(run_id, error)
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **event: Any,
+    ) -> None:
+        """Open the span of a chat model."""
+        named = name or _events.name_of(serialized)
+        model = _events.model_of(metadata, event.get("invocation_params"))
+        history = messages[0] if messages else []
+        last = _events.hash_of(history[-1].content if history else "")
+        asked = (named, tags, metadata, model, len(history), last)
+        self.recorder.start_lazily(run_id, parent_run_id, _spans.model, *asked)
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **event: Any,
+    ) -> None:
+        """Open the span of a completion model."""
+        named = name or _events.name_of(serialized)
+        model = _events.model_of(metadata, event.get("invocation_params"))
+        prompt = _events.hash_of(prompts[0] if prompts else "")
+        self.recorder.start_lazily(
+            run_id, parent_run_id, _spans.model, named, tags, metadata, model, prompt
+        )
+
+    def on_llm_new_token(
+        self,
+        token: str | list[str | dict[str, Any]],
+        *,
+        chunk: GenerationChunk | ChatGenerationChunk | None = None,
+        run_id: UUID,
+        **event: Any,
+    ) -> None:
+        """Count a chunk, once, if it carries anything."""
+        if token or _events.carries(chunk):
+            self._chunk(run_id, chunk, "token")
+
+    def on_stream_event(self, event: Mapping[str, Any], *, run_id: UUID, **rest: Any) -> None:
+        """Count a chunk of the event protocol."""
+        if event.get("event") == "content-block-delta":
+            self._chunk(run_id, event, "event")
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **event: Any) -> None:
+        """Close the model's span with its usage; an answer from a cache becomes a cache span."""
+        self._streams.close(run_id)
+        self.recorder.end_lazily(run_id, _spans.answer, _answered(response))
+
+    def on_llm_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: UUID,
+        response: LLMResult | None = None,
+        **event: Any,
+    ) -> None:
+        """Close the model's span with what was raised.
+
+        A stream that broke off was paid for: without a report, its output is counted in chunks.
+        """
+        self._fail(run_id, error, _answered(response) if response is not None else None)
+
+    def on_retry(self, retry_state: Any, *, run_id: UUID, **event: Any) -> None:
+        """Note which attempt comes next."""
+        self.recorder.annotate(run_id, attempt=retry_state.attempt_number + 1)
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any],
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        inputs: dict[str, Any] | None = None,
+        name: str | None = None,
+        **event: Any,
+    ) -> None:
+        """Open a tool's span."""
+        named = name or _events.name_of(serialized)
+        asked = _events.hash_of(inputs if inputs is not None else input_str)
+        call_id = event.get("tool_call_id")
+        self.recorder.start_lazily(
+            run_id, parent_run_id, _spans.tool, named, tags, metadata, asked, call_id
+        )
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **event: Any) -> None:
+        """Close the tool's span; an error result that the tool made itself is an error too."""
+        failed = getattr(output, "status", None) == "error"
+        self.recorder.end_lazily(
+            run_id, error="the tool answered with an error" if failed else None
+        )
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
+        """Close the tool's span with what was raised."""
+        self._fail(run_id, error)
+
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any],
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **event: Any,
+    ) -> None:
+        """Open a retriever's span."""
+        named = name or _events.name_of(serialized)
+        asked = _events.hash_of(query)
+        self.recorder.start_lazily(
+            run_id, parent_run_id, _spans.retriever, named, tags, metadata, asked
+        )
+
+    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **event: Any) -> None:
+        """Close the retriever's span."""
+        self.recorder.end_lazily(run_id, _spans.retrieved, len(documents))
+
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
+        """Close the retriever's span with what was raised."""
+        self._fail(run_id, error)
+
+    def _chunk(self, run_id: UUID, chunk: object, source: Literal["token", "event"]) -> None:
+        if self.recorder.is_open(run_id) and self._streams.is_new(run_id, chunk, source):
+            self.recorder.chunk(run_id)
+
+    def _fail(
+        self, run_id: UUID, error: BaseException, answered: _events.Answered | None = None
+    ) -> None:
+        chunks = self._streams.close(run_id)
+        told = (_spans.broken, answered, chunks)
+        if _events.steers(error):
+            self.recorder.end_lazily(run_id, *told, status="cancelled")
+        else:
+            self.recorder.end_lazily(run_id, *told, error=error)
+
+
+def _answered(response: LLMResult) -> _events.Answered:
+    try:
+        return _events.Answered.of(response)
+    except Exception as error:  # an integration's own idea of a result
+        BUS.fault("langchain.callback", error)
+        return _events.Answered()
