@@ -43,7 +43,7 @@ def marked_blocks(blocks: Sequence[ContentBlock], mark: Mapping[str, Any]) -> li
     for place, block in enumerate(found):
         if isinstance(block, TextBlock):
             text = MarkedText(text=block.text)
-            text._agentperf = mark  # pyright: ignore[reportPrivateUsage] - our own
+            text._agentperf = mark  # pyright: ignore[reportPrivateUsage] - our own  # noqa: SLF001 - the framework's own hook
             found[place] = text
             break
     return found

@@ -120,7 +120,7 @@ class DelegatingLLM(FunctionCallingLLM):
     def complete(
         self,
         prompt: str,
-        formatted: bool = False,
+        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
         **kwargs: Any,
     ) -> CompletionResponse:
         """Like `inner.complete`."""
@@ -129,7 +129,7 @@ class DelegatingLLM(FunctionCallingLLM):
     async def acomplete(
         self,
         prompt: str,
-        formatted: bool = False,
+        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
         **kwargs: Any,
     ) -> CompletionResponse:
         """Like `inner.acomplete`."""
@@ -138,7 +138,7 @@ class DelegatingLLM(FunctionCallingLLM):
     def stream_complete(
         self,
         prompt: str,
-        formatted: bool = False,
+        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
         **kwargs: Any,
     ) -> CompletionResponseGen:
         """Like `inner.stream_complete`."""
@@ -147,7 +147,7 @@ class DelegatingLLM(FunctionCallingLLM):
     async def astream_complete(
         self,
         prompt: str,
-        formatted: bool = False,
+        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
         **kwargs: Any,
     ) -> CompletionResponseAsyncGen:
         """Like `inner.astream_complete`."""
@@ -158,9 +158,9 @@ class DelegatingLLM(FunctionCallingLLM):
         tools: Sequence[BaseTool],
         user_msg: str | ChatMessage | None = None,
         chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
+        verbose: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
+        allow_parallel_tool_calls: bool = False,  # noqa: FBT001, FBT002 - same
+        tool_required: bool = False,  # noqa: FBT001, FBT002 - same
         **kwargs: Any,
     ) -> dict[str, Any]:
         inner = self.inner
@@ -171,7 +171,7 @@ class DelegatingLLM(FunctionCallingLLM):
             )
             raise ConfigError(msg)
         # A copy, since the OpenAI class appends the user's message to the caller's own list.
-        return inner._prepare_chat_with_tools_compat(  # pyright: ignore[reportPrivateUsage] - the framework's own hook for wrappers and programs
+        return inner._prepare_chat_with_tools_compat(  # pyright: ignore[reportPrivateUsage] - the framework's own hook for wrappers and programs  # noqa: SLF001 - the framework's own hook
             tools,
             user_msg=user_msg,
             chat_history=list(chat_history or ()),
@@ -185,19 +185,19 @@ class DelegatingLLM(FunctionCallingLLM):
         self,
         response: ChatResponse,
         tools: Sequence[BaseTool],
-        allow_parallel_tool_calls: bool = False,
+        allow_parallel_tool_calls: bool = False,  # noqa: FBT001, FBT002 - the framework's own
         **kwargs: Any,
     ) -> ChatResponse:
         if not isinstance(self.inner, FunctionCallingLLM):
             return response
-        return self.inner._validate_chat_with_tools_response(  # pyright: ignore[reportPrivateUsage] - as above
+        return self.inner._validate_chat_with_tools_response(  # pyright: ignore[reportPrivateUsage] - as above  # noqa: SLF001 - the framework's own hook
             response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
         )
 
     def get_tool_calls_from_response(
         self,
         response: ChatResponse,
-        error_on_no_tool_call: bool = True,
+        error_on_no_tool_call: bool = True,  # noqa: FBT001, FBT002 - the framework's own
         **kwargs: Any,
     ) -> list[ToolSelection]:
         """Like the inner model's; empty for a model that cannot call functions."""

@@ -146,7 +146,7 @@ class CachedLLM(DelegatingLLM):
     def complete(
         self,
         prompt: str,
-        formatted: bool = False,
+        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
         **kwargs: Any,
     ) -> CompletionResponse:
         """Like `inner.complete`, from the cache where possible."""
@@ -157,7 +157,7 @@ class CachedLLM(DelegatingLLM):
     async def acomplete(
         self,
         prompt: str,
-        formatted: bool = False,
+        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
         **kwargs: Any,
     ) -> CompletionResponse:
         """Like `inner.acomplete`, from the cache where possible."""
@@ -168,7 +168,7 @@ class CachedLLM(DelegatingLLM):
     def stream_complete(
         self,
         prompt: str,
-        formatted: bool = False,
+        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
         **kwargs: Any,
     ) -> CompletionResponseGen:
         """Like `inner.stream_complete`; a stored answer is replayed as in `stream_chat`."""
@@ -178,7 +178,7 @@ class CachedLLM(DelegatingLLM):
     async def astream_complete(
         self,
         prompt: str,
-        formatted: bool = False,
+        formatted: bool = False,  # noqa: FBT001, FBT002 - the framework's own signature
         **kwargs: Any,
     ) -> CompletionResponseAsyncGen:
         """Like `inner.astream_complete`; a stored answer is replayed as in `stream_chat`."""

@@ -105,7 +105,7 @@ class CachedTool(FunctionTool):
         self._signature = signature_of(self.real_fn)
 
     @classmethod
-    def from_defaults(cls, *args: Any, **kwargs: Any) -> NoReturn:
+    def from_defaults(cls, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG003 - the framework's own signature
         """Not there: `CachedTool(FunctionTool.from_defaults(...), policy=...)`."""
         msg = (
             f"a CachedTool wraps a tool, got from_defaults of {args!r}; "

@@ -85,6 +85,11 @@ class EventBus:
 
         return unsubscribe
 
+    @property
+    def listening(self) -> bool:
+        """Whether any hook is there: who emits often need not build what nobody hears."""
+        return bool(self._hooks)
+
     def emit(self, event: Event) -> None:
         """Hand an event to every hook; never raises."""
         for _, hook in self._hooks:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -330,6 +331,36 @@ def test_what_has_no_canonical_form_is_unkeyable(value: object):
         key(params={"value": value})
 
 
+class Rate(Enum):
+    UNKNOWN = float("nan")
+
+
+@dataclass
+class Measured:
+    value: float
+
+
+class Weighed(BaseModel, ser_json_inf_nan="constants"):
+    weight: float
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Rate.UNKNOWN, Measured(float("inf")), Weighed(weight=float("nan")), {float("nan")}, 1e999],
+    ids=["enum", "dataclass", "pydantic", "set", "overflow"],
+)
+def test_a_number_that_json_cannot_say_is_found_inside_of_anything(value: object):
+    with pytest.raises(Unkeyable, match="no canonical form"):
+        canonical([None, value])
+
+
+def test_looking_for_such_numbers_changes_nothing_else():
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    assert canonical([None, Color.RED, Point(1), when, {"a"}]) == (
+        b'[null,"red",{"x":1},"2026-01-01T00:00:00+00:00",["\\"a\\""]]'
+    )
+
+
 @given(st.text(alphabet=st.characters(codec=None)))  # surrogates included
 def test_any_text_can_be_part_of_a_message(text: str):
     assert key(MessageParts(text, text, name=text, answers=text)) == key(
@@ -356,7 +387,7 @@ def test_a_conversation_that_grew_hashes_the_new_message_only(fresh_memo, monkey
     whole = keys._hash
     monkeypatch.setattr(keys, "_hash", lambda parts: hashed.append(1) or whole(parts))
     key(*(message(f"turn {n}") for n in range(100)), message("new"))
-    assert len(hashed) == 2  # the new message, and the request
+    assert len(hashed) == 1  # the new message; everything but the conversation is known
 
 
 def test_a_message_that_was_changed_is_another_message(fresh_memo):

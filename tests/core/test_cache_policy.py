@@ -97,3 +97,15 @@ def test_a_record_is_plain_json_without_what_is_unknown():
     assert json.loads(json.dumps(record)) == record
     assert record["saved_usage"]["output_tokens"] == 3
     assert "saved_s" not in record
+
+
+@pytest.mark.parametrize(
+    ("policy", "seconds"),
+    [
+        (CachePolicy(ttl_s=None), None),
+        (CachePolicy(ttl_s=60), 60),
+        (CachePolicy(ttl_s=60, stale_ttl_s=10, stale_if_error_s=30), 90),
+    ],
+)
+def test_an_entry_is_kept_for_its_stale_time_too(policy: CachePolicy, seconds: float | None):
+    assert policy.keep_s == seconds

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from exact_tools import (
+    REQUEST,
+    USAGE,
+    Answer,
+    BoomError,
+    Codec,
+    Model,
+    World,
+    drive_async,
+    drive_sync,
+)
 from flight_tools import WatchedFlight, in_threads, outcome
 
 from agentperf_core.cache import (
@@ -23,99 +33,13 @@ from agentperf_core.cache import (
     request_key,
 )
 from agentperf_core.cache.codec import unpack
-from agentperf_core.clock import FakeClock
-from agentperf_core.events import DecisionMade, Event, EventBus, Fault
+from agentperf_core.events import DecisionMade
 from agentperf_core.flow import Flow, Step, arun, run
-from agentperf_core.types import Usage
-
-USAGE = Usage(uncached_input_tokens=100, output_tokens=10)
-REQUEST = CacheRequest("k" * 64)
-
-
-class BoomError(Exception):
-    pass
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A framework's answer: made once per call, with an id that must be fresh on every hit."""
-
-    text: str
-    facts: AnswerFacts = field(default_factory=lambda: AnswerFacts(finish_reason="stop"))
-    decision: CacheDecision | None = None
-    copy: int = 0
-
-
-class Codec:
-    """How the adapters of this test read their answers."""
-
-    def __init__(self) -> None:
-        self.decoded = 0
-
-    def facts(self, answer: Answer) -> AnswerFacts:
-        return replace(answer.facts, usage=USAGE)
-
-    def encode(self, answer: Answer) -> Mapping[str, Any]:
-        return {"text": answer.text}
-
-    def decode(self, body: Mapping[str, Any], decision: CacheDecision) -> Answer:
-        self.decoded += 1
-        return Answer(body["text"], decision=decision, copy=self.decoded)
-
-    def mark(self, answer: Answer, decision: CacheDecision) -> Answer:
-        return replace(answer, decision=decision)
-
-
-class Model:
-    """Counts its calls; takes a second of the fake clock for each."""
-
-    def __init__(self, clock: FakeClock, **facts: Any) -> None:
-        self.calls = 0
-        self.step: Step[Answer] = Step(self.call, self.later)
-        self._clock = clock
-        self._facts: dict[str, Any] = {"finish_reason": "stop", **facts}
-
-    def call(self) -> Answer:
-        self.calls += 1
-        self._clock.advance(1)
-        return Answer(f"answer {self.calls}", AnswerFacts(**self._facts))
-
-    async def later(self) -> Answer:
-        await asyncio.sleep(0)
-        return self.call()
-
-
-@dataclass
-class World:
-    clock: FakeClock = field(default_factory=FakeClock)
-    bus: EventBus = field(default_factory=EventBus)
-    codec: Codec = field(default_factory=Codec)
-    events: list[Event] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.bus.subscribe(self.events.append)
-
-    def cache(self, store: Any = None, policy: CachePolicy | None = None) -> ExactCache:
-        return ExactCache(store, policy=policy, clock=self.clock, bus=self.bus)
-
-    def decisions(self) -> list[str]:
-        return [event.outcome for event in self.events if isinstance(event, DecisionMade)]
-
-    def faults(self) -> list[str]:
-        return [event.where for event in self.events if isinstance(event, Fault)]
 
 
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def drive_sync(flow: Flow[Any]) -> Any:
-    return run(flow)
-
-
-def drive_async(flow: Flow[Any]) -> Any:
-    return asyncio.run(arun(flow))
 
 
 @pytest.fixture(params=[drive_sync, drive_async], ids=["run", "arun"])
@@ -139,6 +63,7 @@ def test_the_second_equal_request_is_served(world: World, drive):
         outcome="hit",
         reason="an equal request was answered before",
         key="k" * 16,
+        entry="k" * 16,
         age_s=10.0,
         saved_usage=USAGE,
         saved_s=1.0,
@@ -228,30 +153,26 @@ def test_an_error_of_the_call_reaches_the_caller_and_stores_nothing(world: World
 # A store that fails
 
 
-class BrokenStore:
+class BrokenStore(MemoryStore):
     """Raises wherever it is told to."""
 
     def __init__(self, *broken: str) -> None:
+        super().__init__()
         self._broken = broken
-        self._inner = MemoryStore()
 
     def get(self, key: str) -> bytes | None:
-        return self._do("get", lambda: self._inner.get(key))
+        return self._do("get", lambda: MemoryStore.get(self, key))
 
-    def set(self, key: str, value: bytes, ttl_s: float | None) -> None:
-        self._do("set", lambda: self._inner.set(key, value, ttl_s))
-
-    def clear(self) -> None:
-        self._inner.clear()
+    def set(self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str] = ()) -> None:
+        self._do("set", lambda: MemoryStore.set(self, key, value, ttl_s, tags))
 
     async def aget(self, key: str) -> bytes | None:
         return self.get(key)
 
-    async def aset(self, key: str, value: bytes, ttl_s: float | None) -> None:
-        self.set(key, value, ttl_s)
-
-    async def aclear(self) -> None:
-        self.clear()
+    async def aset(
+        self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str] = ()
+    ) -> None:
+        self.set(key, value, ttl_s, tags)
 
     def _do(self, what: str, action: Callable[[], Any]) -> Any:
         if what in self._broken:
@@ -520,7 +441,9 @@ async def test_a_caller_cancelled_while_it_looks_again_leaves_no_slot(world: Wor
 
 async def test_a_leader_cancelled_while_it_stores_still_serves_the_others(world: World):
     class SlowToStore(MemoryStore):
-        async def aset(self, key: str, value: bytes, ttl_s: float | None) -> None:
+        async def aset(
+            self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str] = ()
+        ) -> None:
             storing.set()
             await asyncio.Event().wait()
 

@@ -409,3 +409,21 @@ def test_many_rounds_of_threads_leave_no_slot(flight: WatchedFlight):
         found = in_threads(8, lambda model=model: run(once(flight, model.step)))
         assert len(found) == 8
         assert len(flight) == 0
+
+
+# Leading without waiting
+
+
+def test_whoever_does_not_want_to_wait_leads_only_if_nobody_does() -> None:
+    flight = SingleFlight[str]()
+    lead = flight.lead_now("key")
+    assert lead is not None
+    assert flight.lead_now("key") is None
+    assert flight.lead_now("other") is not None
+    with lead:
+        assert flight.lead_now("key") is None, "not from inside its own call either"
+    lead.land("answer")
+    again = flight.lead_now("key")
+    assert again is not None
+    again.fail(ValueError())
+    assert len(flight) == 0

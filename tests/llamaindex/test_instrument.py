@@ -212,7 +212,7 @@ def test_a_tool_that_reports_an_error_is_an_error(seen: Instrumentation) -> None
         def metadata(self) -> ToolMetadata:
             return ToolMetadata(name="reporting", description="reports")
 
-        def __call__(self, input: Any) -> ToolOutput:
+        def __call__(self, input: Any) -> ToolOutput:  # noqa: A002 - the base class's name
             return ToolOutput(
                 content=SECRET, tool_name="reporting", raw_input={}, raw_output="", is_error=True
             )
@@ -232,7 +232,7 @@ async def test_a_call_inside_an_acall_is_one_tool_call(seen: Instrumentation) ->
         def metadata(self) -> ToolMetadata:
             return ToolMetadata(name="plain", description="plain")
 
-        def __call__(self, input: Any) -> ToolOutput:
+        def __call__(self, input: Any) -> ToolOutput:  # noqa: A002 - the framework's own name
             return ToolOutput(content="1", tool_name="plain", raw_input={}, raw_output="1")
 
     await adapt_to_async_tool(Plain()).acall("x")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from agentperf_core.cache.policy import AnswerFacts, CacheDecision
+from agentperf_core.cache.decisions import CacheDecision
+from agentperf_core.cache.policy import AnswerFacts, CachePolicy
 
-__all__ = ["AnswerCodec", "CacheRequest", "Hit"]
+__all__ = ["AnswerCodec", "CacheRequest", "Hit", "Question"]
 
 T = TypeVar("T")
 
@@ -33,17 +34,84 @@ class AnswerCodec(Protocol[T]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class CacheRequest:
-    """One request as the cache sees it.
+class Question:
+    """What a request asks in words, for the semantic tier.
 
     Attributes:
-        key: from `request_key`; `None` if the request cannot be cached.
+        scope: digest of everything but the conversation: tenant, version, model, system prompts,
+            tools, parameters. Questions of different scopes never meet.
+        text: the last user turn.
+
+    Args:
+        scope: see above.
+        text: see above.
+        parent: the user turns before it, back to the last self-contained one, joined by newlines;
+            `None` at the start of a conversation.
+        earlier: in place of `parent`, all user turns before it, oldest first.
+
+    Example:
+        >>> question = Question("0f", "and on Mondays?", earlier=["When does the Louvre open?"])
+        >>> question.parent
+        'When does the Louvre open?'
+    """
+
+    __slots__ = ("_earlier", "_parent", "scope", "text")
+
+    def __init__(
+        self, scope: str, text: str, parent: str | None = None, *, earlier: Sequence[str] = ()
+    ) -> None:
+        self.scope = scope
+        self.text = text
+        self._parent = parent
+        self._earlier = earlier
+
+    @property
+    def parent(self) -> str | None:
+        """The turns that the text may lean on; found when asked, since exact hits never ask."""
+        if self._earlier:
+            from agentperf_core.cache.semantic.questions import parent_of
+
+            self._parent = parent_of((*self._earlier, self.text))
+            self._earlier = ()
+        return self._parent
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Question) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        # No text: a question may end up in a log by way of an error.
+        return f"Question(scope={self.scope[:8]!r}, {len(self.text)} characters)"
+
+    def _values(self) -> tuple[str, str, str | None]:
+        return self.scope, self.text, self.parent
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRequest:
+    """One request as the cache sees it; `build_request` makes it.
+
+    Attributes:
+        key: what the store is asked for; `None` if the request cannot be cached.
         bypass: why not, where `key` is `None`.
+        wording: digest of the exact request, where `key` is that of its normalised wording.
+        question: what is asked in words; `None` if nothing is (a tool step, an image).
+        tags: names by which the entry can be forgotten.
+        expires_at: seconds since the Unix epoch: what the answer is built on expires then.
+        model: name of the model, for prices.
+        policy: the policy of the request's route; `None` for the cache's own.
     """
 
     key: str | None
     bypass: str = ""
+    wording: str | None = field(default=None, kw_only=True)
+    question: Question | None = field(default=None, kw_only=True)
+    tags: tuple[str, ...] = field(default=(), kw_only=True)
+    expires_at: float | None = field(default=None, kw_only=True)
+    model: str | None = field(default=None, kw_only=True)
+    policy: CachePolicy | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,24 @@ for a thread or a stream of the one that waits for it. Who has waited long enoug
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Hashable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
+from agentperf_core.cache.flight_slots import (
+    Failed,
+    Landed,
+    Result,
+    Retry,
+    Slot,
+    new_future,
+    waiting_for,
+)
 from agentperf_core.errors import require_positive
-from agentperf_core.flow import Flow, Step
+from agentperf_core.flow import Flow
 
 __all__ = ["Failed", "Landed", "Lead", "SingleFlight"]
 
@@ -34,43 +41,6 @@ _leading: ContextVar[frozenset[tuple[int, Hashable]]] = ContextVar(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Landed(Generic[T]):
-    """The leader's answer; `None` if it may not be shared, so that each caller makes its own."""
-
-    value: T | None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The error of the second leader in a row."""
-
-    error: BaseException
-
-
-class _Retry:
-    """Wakes the followers of a failed leader."""
-
-
-_Result: TypeAlias = "Landed[T] | Failed | _Retry"
-
-
-def _new_future() -> Future[Any]:
-    future = Future[Any]()
-    # A running future cannot be cancelled: a follower that gives up leaves it to all the others,
-    # and one whose event loop has closed is passed over without a word.
-    future.set_running_or_notify_cancel()
-    return future
-
-
-@dataclass(slots=True)
-class _Slot(Generic[T]):
-    future: Future[_Result[T]] = field(default_factory=_new_future)
-    waiting: int = 0
-    failures: int = 0
-    led: bool = True
-
-
 class Lead(Generic[T]):
     """The leader's duty: call one of `land` and `fail`; the first one counts.
 
@@ -81,7 +51,7 @@ class Lead(Generic[T]):
 
     __slots__ = ("_flight", "_key", "_slot", "_token")
 
-    def __init__(self, flight: SingleFlight[T], key: Hashable, slot: _Slot[T] | None) -> None:
+    def __init__(self, flight: SingleFlight[T], key: Hashable, slot: Slot[T] | None) -> None:
         self._flight = flight
         self._key = key
         self._slot = slot
@@ -135,7 +105,7 @@ class SingleFlight(Generic[T]):
         require_positive(max_wait_s=max_wait_s)
         self.landed = 0
         self._max_wait_s = max_wait_s
-        self._slots: dict[Hashable, _Slot[T]] = {}
+        self._slots: dict[Hashable, Slot[T]] = {}
         # Re-entrant: the garbage collector may drop a forgotten lead while we are in here.
         self._lock = threading.RLock()
 
@@ -150,12 +120,11 @@ class SingleFlight(Generic[T]):
         slot, future = self._enter(key)
         while future is not None:
             try:
-                wait = Step[Any](_wait, _await, future, self._max_wait_s)
-                result: _Result[T] | None = yield from wait
+                result = yield from waiting_for(future, self._max_wait_s)
             except BaseException:
                 self._leave(key, slot)
                 raise
-            if isinstance(result, _Retry):
+            if isinstance(result, Retry):
                 future = self._take_over(slot)
             elif result is not None:
                 return result
@@ -166,16 +135,26 @@ class SingleFlight(Generic[T]):
                 return Lead(self, key, None)
         return Lead(self, key, slot)
 
-    def settle(self, key: Hashable, slot: _Slot[T], result: Landed[T] | Failed) -> None:
+    def lead_now(self, key: Hashable) -> Lead[T] | None:
+        """Lead the call of `key` if nobody does; `None` otherwise. Never waits."""
+        if (id(self), key) in _leading.get():
+            return None
+        with self._lock:
+            if key in self._slots:
+                return None
+            slot = self._slots[key] = Slot[T]()
+        return Lead(self, key, slot)
+
+    def settle(self, key: Hashable, slot: Slot[T], result: Landed[T] | Failed) -> None:
         """End the flight of `slot`; called by its `Lead`."""
         with self._lock:
             self._forget(key, slot)
             self.landed += 1
         slot.future.set_result(result)
 
-    def give_up(self, key: Hashable, slot: _Slot[T], error: BaseException) -> None:
+    def give_up(self, key: Hashable, slot: Slot[T], error: BaseException) -> None:
         """Pass the lead on, or the error after the second failure; called by the `Lead`."""
-        result: _Result[T] = _Retry()
+        result: Result[T] = Retry()
         with self._lock:
             # A cancellation is no answer about the call: it hands over without counting.
             slot.failures += isinstance(error, Exception)
@@ -186,12 +165,12 @@ class SingleFlight(Generic[T]):
                 self._forget(key, slot)
                 result = Failed(error)
             else:
-                slot.future, slot.led = _new_future(), False
+                slot.future, slot.led = new_future(), False
                 if slot.waiting == 0:
                     self._forget(key, slot)
         woken.set_result(result)
 
-    def _enter(self, key: Hashable) -> tuple[_Slot[T], Future[_Result[T]] | None]:
+    def _enter(self, key: Hashable) -> tuple[Slot[T], Future[Result[T]] | None]:
         """The slot of `key` and what to wait for; nothing to wait for means to lead.
 
         The future is taken under the lock: read later, it could be the one of the next leader, and
@@ -200,7 +179,7 @@ class SingleFlight(Generic[T]):
         with self._lock:
             slot = self._slots.get(key)
             if slot is None:
-                slot = self._slots[key] = _Slot[T]()
+                slot = self._slots[key] = Slot[T]()
                 return slot, None
             slot.waiting += 1
             future = slot.future
@@ -210,7 +189,7 @@ class SingleFlight(Generic[T]):
             slot.waiting -= 1
             return slot, None
 
-    def _take_over(self, slot: _Slot[T]) -> Future[_Result[T]] | None:
+    def _take_over(self, slot: Slot[T]) -> Future[Result[T]] | None:
         with self._lock:
             if slot.led:
                 return slot.future
@@ -218,30 +197,12 @@ class SingleFlight(Generic[T]):
             slot.waiting -= 1
             return None
 
-    def _leave(self, key: Hashable, slot: _Slot[T]) -> None:
+    def _leave(self, key: Hashable, slot: Slot[T]) -> None:
         with self._lock:
             slot.waiting -= 1
             if not slot.led and slot.waiting == 0:
                 self._forget(key, slot)
 
-    def _forget(self, key: Hashable, slot: _Slot[T]) -> None:
+    def _forget(self, key: Hashable, slot: Slot[T]) -> None:
         if self._slots.get(key) is slot:
             del self._slots[key]
-
-
-def _wait(future: Future[Any], max_wait_s: float | None) -> Any:
-    if future.done():
-        return future.result()
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        with suppress(TimeoutError):  # no result is an exception, so this can only be the wait's
-            return future.result(max_wait_s)
-    return None
-
-
-async def _await(future: Future[Any], max_wait_s: float | None) -> Any:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(max_wait_s):
-            return await asyncio.wrap_future(future)
-    return None
