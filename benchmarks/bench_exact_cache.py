@@ -23,7 +23,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.mock import MockLLM
 
-from agentperf_core.cache import keys
+from agentperf_core.cache.requests import keys
 from langchain_agentperf import ResponseCacheMiddleware
 from langchain_agentperf.middleware._requests import agent_request
 from llamaindex_agentperf import CachedLLM

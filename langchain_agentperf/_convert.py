@@ -13,7 +13,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from agentperf_core.cache.keys import MessageParts, canonical
+from agentperf_core.cache.requests.keys import MessageParts, canonical
 
 __all__ = ["message_parts", "parts_of_fields"]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self, cast
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import LLMResult
 
-from agentperf_core.cache.keys import canonical
+from agentperf_core.cache.requests.keys import canonical
 from langchain_agentperf._answers import MARK
 from langchain_agentperf._facts import finish_reason_of
 

@@ -15,7 +15,7 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from agentperf_core.cache.keys import Unkeyable
+from agentperf_core.cache.requests.keys import Unkeyable
 
 __all__ = ["IGNORED_FIELDS", "behaviour", "model_identity", "temperature_of"]
 

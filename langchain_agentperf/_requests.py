@@ -11,7 +11,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from agentperf_core.cache import CachePolicy, CacheRequest, canonical
-from agentperf_core.cache.requests import build_request, request_or_bypass
+from agentperf_core.cache.requests.build import build_request, request_or_bypass
 from langchain_agentperf._convert import message_parts
 from langchain_agentperf._identity import behaviour, model_identity, temperature_of
 from langchain_agentperf._memo import ObjectMemo

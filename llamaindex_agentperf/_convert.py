@@ -16,7 +16,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from agentperf_core.cache.keys import MessageParts, Unkeyable, canonical
+from agentperf_core.cache.requests.keys import MessageParts, Unkeyable, canonical
 from llamaindex_agentperf._marks import MarkedText
 from llamaindex_agentperf._usage import USAGE_KEYS, field_of
 

@@ -10,7 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage, CompletionResponse, To
 from llama_index.core.tools import BaseTool
 
 from agentperf_core.accounting.tokens import TokenCounter
-from agentperf_core.cache.keys import Unkeyable, canonical
+from agentperf_core.cache.requests.keys import Unkeyable, canonical
 from agentperf_core.telemetry import input_digest
 from agentperf_core.types import Message, Role, ToolCall, Usage
 from llamaindex_agentperf._usage import Answer

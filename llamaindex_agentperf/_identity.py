@@ -23,7 +23,7 @@ from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.tools import BaseTool
 from pydantic import BaseModel
 
-from agentperf_core.cache.keys import Unkeyable, canonical
+from agentperf_core.cache.requests.keys import Unkeyable, canonical
 
 __all__ = [
     "behaviour_fields",

@@ -18,7 +18,7 @@ from llama_index.core.base.llms.types import ChatMessage, ContentBlock, MessageR
 from llama_index.core.instrumentation.dispatcher import active_instrument_tags  # pyright: ignore[reportPrivateImportUsage] - see above
 from pydantic import PrivateAttr
 
-from agentperf_core.cache.toolresults import inherited
+from agentperf_core.cache.toolresults.cache import inherited
 
 __all__ = ["MarkedText", "inherited_by", "marked_blocks", "remember_in_run", "run_id"]
 

@@ -12,7 +12,7 @@ from langchain_core.outputs import Generation
 
 from agentperf_core.cache import CacheRequest, MessageParts, text_key
 from agentperf_core.cache import ExactCache as CoreCache
-from agentperf_core.cache.requests import build_request
+from agentperf_core.cache.requests.build import build_request
 from agentperf_core.flow import Flow, arun, run
 from langchain_agentperf._convert import parts_of_fields
 

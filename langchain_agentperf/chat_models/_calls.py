@@ -23,7 +23,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from agentperf_core.cache import CacheDecision, CacheRequest, Hit, Lease
 from agentperf_core.cache import ExactCache as CoreCache
-from agentperf_core.cache.live import LiveStreams, Opening, Reader, joined_decision
+from agentperf_core.cache.flight.live import LiveStreams, Opening, Reader, joined_decision
 from agentperf_core.flow import Flow, Step, arun, run
 from langchain_agentperf.chat_models._chunks import Unbilled, last_chunk, merged, own, whole_chunk
 from langchain_agentperf.chat_models._results import RESULTS, Said

@@ -60,10 +60,14 @@ class CachedChatModel(ChatModelWrapper):
 
     Args:
         inner: the model; its callbacks, tags, metadata, rate limiter and profile stay in force.
-        cache: a core cache to share; else one is made of the next three.
+        cache: a core cache to share, an `ExactCache` or a `SemanticCache`; else one is made of the
+            next four.
+        semantic: an embedding model (of LangChain, or whatever `SemanticCache` takes): also serve
+            questions that mean the same, where that is safe.
         store: where answers live; default a `MemoryStore`.
         ttl_s: seconds an answer may be served, `None` for no limit; a policy brings its own.
-        policy: what may be cached; default `CachePolicy(ttl_s=ttl_s)`.
+        policy: what may be cached; default `CachePolicy(ttl_s=ttl_s)`, with `normalise=True` where
+            `semantic` is given.
         tenant: whose answers these are, as a name or a function that is asked at every call.
         version: a tag to change when something changes that the request does not show.
 
@@ -72,8 +76,8 @@ class CachedChatModel(ChatModelWrapper):
 
     Raises:
         ConfigError: if `inner` is not a chat model (bind tools and parameters after wrapping it),
-            if `cache` is given together with `store` or `policy`, or `ttl_s` with either of `cache`
-            and `policy`.
+            if `cache` is given together with `store`, `policy` or `semantic`, or `ttl_s` with
+            either of `cache` and `policy`.
 
     Example:
         >>> from langchain_core.language_models import FakeListChatModel
@@ -95,6 +99,7 @@ class CachedChatModel(ChatModelWrapper):
         inner: BaseChatModel,
         *,
         cache: CoreCache | None = None,
+        semantic: object = None,
         store: Store | None = None,
         ttl_s: float | None = DEFAULT_TTL_S,
         policy: CachePolicy | None = None,
@@ -104,7 +109,7 @@ class CachedChatModel(ChatModelWrapper):
         hint = "wrap the model itself, then bind tools and parameters to the wrapper"
         require_instance(BaseChatModel, hint, inner=inner)
         check_tenant(tenant, asks="a function", hint="give its str()")
-        core = cache_from(cache, store=store, policy=policy, ttl_s=ttl_s)
+        core = cache_from(cache, store=store, policy=policy, ttl_s=ttl_s, semantic=semantic)
         # LangChain's own cache would serialise the history before it comes to us.
         super().__init__(**around(inner), cache=False)
         self._core, self._tenant, self._version = core, tenant, version

@@ -9,7 +9,7 @@ from langchain.agents.middleware import ModelRequest
 from langchain.agents.structured_output import AutoStrategy, ProviderStrategy, ToolStrategy
 
 from agentperf_core.cache import CachePolicy, CacheRequest, Unkeyable, canonical
-from agentperf_core.cache.requests import build_request, request_or_bypass
+from agentperf_core.cache.requests.build import build_request, request_or_bypass
 from langchain_agentperf._convert import message_parts
 from langchain_agentperf._identity import behaviour, model_identity, temperature_of
 from langchain_agentperf._memo import ObjectMemo

@@ -45,10 +45,14 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
     parsed, or are more than one message. The policy can be widened; `decision.reason` says why.
 
     Args:
-        cache: a core cache to share with other agents; else one is made of the next three.
+        cache: a core cache to share with other agents, an `ExactCache` or a `SemanticCache`; else
+            one is made of the next four.
+        semantic: an embedding model (of LangChain, or whatever `SemanticCache` takes): also serve
+            questions that mean the same, where that is safe.
         store: where answers live; default a `MemoryStore`.
         ttl_s: seconds an answer may be served, `None` for no limit; a policy brings its own.
-        policy: what may be cached; default `CachePolicy(ttl_s=ttl_s)`.
+        policy: what may be cached; default `CachePolicy(ttl_s=ttl_s)`, with `normalise=True` where
+            `semantic` is given.
         tenant: whose answers these are, or a function of the request that says so.
         version: a tag that you change when prompts or data behind the answers change.
 
@@ -56,8 +60,8 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         cache: the core cache in use.
 
     Raises:
-        ConfigError: if `cache` is given together with `store` or `policy`, or `ttl_s` with either
-            of `cache` and `policy`; if one of them is not what its name says.
+        ConfigError: if `cache` is given together with `store`, `policy` or `semantic`, or `ttl_s`
+            with either of `cache` and `policy`; if one of them is not what its name says.
 
     Example:
         >>> from langchain.agents import create_agent
@@ -79,6 +83,7 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         self,
         *,
         cache: CoreCache | None = None,
+        semantic: object = None,
         store: Store | None = None,
         ttl_s: float | None = DEFAULT_TTL_S,
         policy: CachePolicy | None = None,
@@ -87,7 +92,7 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> None:
         super().__init__()
         check_tenant(tenant, asks="a function of the request", hint="give its str()")
-        self.cache = cache_from(cache, store=store, policy=policy, ttl_s=ttl_s)
+        self.cache = cache_from(cache, store=store, policy=policy, ttl_s=ttl_s, semantic=semantic)
         self._tenant = tenant
         self._version = version
         self._direct = Direct()

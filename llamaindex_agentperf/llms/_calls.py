@@ -18,7 +18,7 @@ from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 from llama_index.core.llms.llm import LLM
 
 from agentperf_core.cache import CacheRequest, ExactCache, Hit, Lease
-from agentperf_core.cache.live import LiveStreams, Reader, joined_decision
+from agentperf_core.cache.flight.live import LiveStreams, Reader, joined_decision
 from agentperf_core.flow import Flow, Step, arun, run
 from llamaindex_agentperf.events import announce_hit
 from llamaindex_agentperf.llms._codec import Said

@@ -12,7 +12,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.llm import LLM
 
 from agentperf_core.cache import CacheRequest, ExactCache, MessageParts
-from agentperf_core.cache.requests import build_request, request_or_bypass
+from agentperf_core.cache.requests.build import build_request, request_or_bypass
 from llamaindex_agentperf._convert import conversation
 from llamaindex_agentperf._identity import (
     call_params,

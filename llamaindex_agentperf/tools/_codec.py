@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from llama_index.core.tools import ToolOutput
 
-from agentperf_core.cache.toolresults import ToolDecision
+from agentperf_core.cache.toolresults.cache import ToolDecision
 from agentperf_core.errors import CodecError
 from llamaindex_agentperf._marks import marked_blocks, remember_in_run
 from llamaindex_agentperf.events import announce_hit

@@ -18,7 +18,7 @@ from llama_index.core.tools import (
 )
 
 from agentperf_core.cache import check_tenant
-from agentperf_core.cache.toolresults import ToolRequest, ToolResultCache
+from agentperf_core.cache.toolresults.cache import ToolRequest, ToolResultCache
 from agentperf_core.errors import ConfigError, require_instance
 from agentperf_core.events import BUS
 from agentperf_core.flow import Flow, Step, arun, run

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from agentperf_core.cache.flight import SingleFlight
+from agentperf_core.cache.flight.single import SingleFlight
 
 __all__ = ["WatchedFlight", "in_threads", "outcome"]
 

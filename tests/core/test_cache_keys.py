@@ -18,7 +18,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, create_model
 
-from agentperf_core.cache import MessageParts, Unkeyable, canonical, keys, request_key, text_key
+from agentperf_core.cache import MessageParts, Unkeyable, canonical, request_key, text_key
+from agentperf_core.cache.requests import keys
 
 SIMPLE = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
 JSON = st.recursive(

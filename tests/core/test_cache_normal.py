@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentperf_core.cache.normal import normalised
-from agentperf_core.cache.normal_words import CONTRACTIONS, NUMBERS, OPENERS
+from agentperf_core.cache.requests.normal import normalised
+from agentperf_core.cache.requests.normal_words import CONTRACTIONS, NUMBERS, OPENERS
 
 SAME = [
     ("What is the capital of France?", "what is the capital of france"),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from agentperf_core.cache import CachePolicy, CacheRequest, MessageParts, Unkeyable, canonical
 from agentperf_core.cache.answers import Question
-from agentperf_core.cache.keys import RequestView
-from agentperf_core.cache.requests import build_request, request_or_bypass
+from agentperf_core.cache.requests.build import build_request, request_or_bypass
+from agentperf_core.cache.requests.keys import RequestView
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import Event, EventBus, Fault
 
@@ -142,7 +142,7 @@ def test_histories_share_a_key_only_if_they_are_equal(one: list[str], two: list[
 
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_two_wordings_share_a_normalised_key_only_if_their_forms_are_equal(one: str, two: str):
-    from agentperf_core.cache.normal import normalised
+    from agentperf_core.cache.requests.normal import normalised
 
     policy = CachePolicy(normalise=True)
     first, second = (request(f"What is {text}?", policy=policy) for text in (one, two))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from agentperf_core.cache import AnswerFacts, CachePolicy, CacheRequest, ExactCache, Hit, Lease
 from agentperf_core.cache.codec import Entry, pack
-from agentperf_core.cache.lifetimes import freshness, lifetime, rescues
-from agentperf_core.cache.refresh import Refresher
+from agentperf_core.cache.exact.lifetimes import freshness, lifetime, rescues
+from agentperf_core.cache.exact.refresh import Refresher
 from agentperf_core.cache.stores import MemoryStore
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import DecisionMade

@@ -19,8 +19,8 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.embeddings import MockEmbedding
 from pydantic import PrivateAttr
 
-from agentperf_core.cache.embedders import as_embedder, is_only_async
-from agentperf_core.cache.sentence_encoder import SentenceEncoder
+from agentperf_core.cache.embedding.embedders import as_embedder, is_only_async
+from agentperf_core.cache.embedding.sentence import SentenceEncoder
 from agentperf_core.clock import FakeClock
 from agentperf_core.errors import ConfigError
 
@@ -298,7 +298,7 @@ def test_a_model_that_cannot_be_loaded_is_not_tried_again_with_every_question(li
 def test_naming_a_model_loads_nothing():
     """The library takes seconds, and is needed with the first question only."""
     code = (
-        "import sys; from agentperf_core.cache.embedders import as_embedder\n"
+        "import sys; from agentperf_core.cache.embedding.embedders import as_embedder\n"
         "as_embedder('sentence-transformers/all-MiniLM-L6-v2')\n"
         "print({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules))"
     )

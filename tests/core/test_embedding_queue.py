@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentperf_core.cache.embedding_queue import QuestionEmbedder
+from agentperf_core.cache.embedding.queue import QuestionEmbedder
 from agentperf_core.cache.vectors import VectorError
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import arun, run
@@ -490,7 +490,7 @@ def test_a_forked_child_encodes_with_a_thread_of_its_own(
 
 END = """
 import threading, time, numpy as np
-from agentperf_core.cache.embedding_queue import QuestionEmbedder
+from agentperf_core.cache.embedding.queue import QuestionEmbedder
 busy = threading.Event()
 def embed(texts):
     busy.set()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agentperf_core.cache.live import LiveStreams, Opening, Reader, joined_decision
+from agentperf_core.cache.flight.live import LiveStreams, Opening, Reader, joined_decision
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import arun, run
 from agentperf_core.types import Usage

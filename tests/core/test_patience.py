@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentperf_core.cache import ExactCache
-from agentperf_core.cache.flight import Landed, Lead, SingleFlight
+from agentperf_core.cache.flight.single import Landed, Lead, SingleFlight
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import arun, run
 

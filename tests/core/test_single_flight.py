@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from flight_tools import WatchedFlight, in_threads, outcome
 
-from agentperf_core.cache.flight import Failed, Landed, Lead, SingleFlight
+from agentperf_core.cache.flight.single import Failed, Landed, Lead, SingleFlight
 from agentperf_core.flow import Flow, Step, arun, run
 
 

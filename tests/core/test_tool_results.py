@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tool_results_tools import CODEC, READS, Broken, Desk, Pause, Text
 
 from agentperf_core.cache import MemoryStore
-from agentperf_core.cache.toolresults import RememberedToolError, ToolRequest, inherited
-from agentperf_core.cache.toolresults_types import tool_key
+from agentperf_core.cache.toolresults.cache import RememberedToolError, ToolRequest, inherited
+from agentperf_core.cache.toolresults.types import tool_key
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Step, arun, run
 from agentperf_core.toolpolicy import ToolPolicy

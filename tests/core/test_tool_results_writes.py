@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tool_results_tools import CODEC, READS, WRITES, Broken, Desk, Shared, Text
 
 from agentperf_core.cache import MemoryStore
-from agentperf_core.cache.toolresults import ToolRequest, ToolResultCache
+from agentperf_core.cache.toolresults.cache import ToolRequest, ToolResultCache
 from agentperf_core.flow import Step, arun, run
 from agentperf_core.toolpolicy import ToolPolicy
 
@@ -183,7 +183,7 @@ def test_invalidating_by_hand_forgets_results_and_those_being_made():
 def test_the_memory_of_writes_is_bounded_and_forgets_on_the_safe_side(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("agentperf_core.cache.toolresults_writes._MOST_TAGS", 4)
+    monkeypatch.setattr("agentperf_core.cache.toolresults.writes._MOST_TAGS", 4)
     desk = Desk(Broken("invalidate"))
     run(desk.flow())
     desk.clock.advance(1)

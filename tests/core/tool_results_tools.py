@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentperf_core.cache import MemoryStore
-from agentperf_core.cache.toolresults import ToolDecision, ToolRequest, ToolResultCache
+from agentperf_core.cache.toolresults.cache import ToolDecision, ToolRequest, ToolResultCache
 from agentperf_core.clock import FakeClock
 from agentperf_core.events import EventBus
 from agentperf_core.flow import Step

@@ -14,7 +14,7 @@ from llamaindex_tools import ScriptedLLM, calls, mark, says, user
 from pydantic import BaseModel, ConfigDict
 
 from agentperf_core.cache import ExactCache
-from agentperf_core.cache.keys import Unkeyable
+from agentperf_core.cache.requests.keys import Unkeyable
 from agentperf_core.telemetry import Recorder
 from llamaindex_agentperf import CachedLLM, instrument
 from llamaindex_agentperf._convert import message_parts

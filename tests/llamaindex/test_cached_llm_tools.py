@@ -12,7 +12,7 @@ from llama_index.core.memory import ChatMemoryBuffer
 from llamaindex_tools import ScriptedLLM, calls, mark, says, start, user
 
 from agentperf_core.cache import ExactCache, MemoryStore
-from agentperf_core.cache.toolresults import ToolResultCache
+from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.clock import FakeClock
 from agentperf_core.flow import run
 from agentperf_core.toolpolicy import ToolPolicy

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from workflows.events import HumanResponseEvent, InputRequiredEvent
 
 from agentperf_core.cache import MemoryStore
-from agentperf_core.cache.toolresults import ToolResultCache
+from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.clock import FakeClock
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import BUS, DecisionMade, Event

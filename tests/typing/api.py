@@ -33,8 +33,8 @@ from agentperf_core.cache import (
     request_key,
     text_key,
 )
-from agentperf_core.cache.live import LiveStreams, Opening, Reader
-from agentperf_core.cache.toolresults import ToolResultCache
+from agentperf_core.cache.flight.live import LiveStreams, Opening, Reader
+from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.clock import SYSTEM_CLOCK, Clock, FakeClock, SystemClock
 from agentperf_core.errors import AgentPerfError, ConfigError, MissingExtra, TraceFileError
 from agentperf_core.events import BUS, DecisionMade, Event, EventBus, Fault

@@ -5,16 +5,7 @@ The semantic tier (`semantic`) and the cache of tool results (`toolresults`) are
 
 from agentperf_core.cache.answers import AnswerCodec, CacheRequest, Hit, Question
 from agentperf_core.cache.codec import Entry
-from agentperf_core.cache.exact import ExactCache, Lease
-from agentperf_core.cache.keys import (
-    MessageParts,
-    RequestView,
-    Unkeyable,
-    canonical,
-    request_key,
-    text_key,
-)
-from agentperf_core.cache.normal import normalised
+from agentperf_core.cache.exact.cache import ExactCache, Lease
 from agentperf_core.cache.options import cache_from, check_tenant
 from agentperf_core.cache.policy import (
     DEFAULT_MAX_BYTES,
@@ -23,7 +14,16 @@ from agentperf_core.cache.policy import (
     CacheDecision,
     CachePolicy,
 )
-from agentperf_core.cache.requests import build_request, request_or_bypass
+from agentperf_core.cache.requests.build import build_request, request_or_bypass
+from agentperf_core.cache.requests.keys import (
+    MessageParts,
+    RequestView,
+    Unkeyable,
+    canonical,
+    request_key,
+    text_key,
+)
+from agentperf_core.cache.requests.normal import normalised
 from agentperf_core.cache.semantic.cache import SemanticCache
 from agentperf_core.cache.stats import CacheStats
 from agentperf_core.cache.stores import (
@@ -36,7 +36,7 @@ from agentperf_core.cache.stores import (
 )
 from agentperf_core.cache.stores.redis import RedisStore
 from agentperf_core.cache.stores.sqlite import SQLiteStore
-from agentperf_core.cache.toolresults import (
+from agentperf_core.cache.toolresults.cache import (
     RememberedToolError,
     ToolDecision,
     ToolRequest,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from agentperf_core.cache.answers import Question
-from agentperf_core.cache.canonical import Unkeyable, check_finite
+from agentperf_core.cache.requests.canonical import Unkeyable, check_finite
 from agentperf_core.errors import CodecError
 from agentperf_core.types import Usage
 

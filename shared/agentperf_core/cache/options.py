@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentperf_core.cache.exact import ExactCache
+from agentperf_core.cache.exact.cache import ExactCache
 from agentperf_core.cache.policy import DEFAULT_TTL_S, CachePolicy
 from agentperf_core.cache.semantic.cache import SemanticCache
 from agentperf_core.cache.stores import Store

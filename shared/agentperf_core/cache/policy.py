@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from agentperf_core.cache.decisions import CacheDecision, Outcome
-from agentperf_core.cache.keys import RequestView
+from agentperf_core.cache.requests.keys import RequestView
 from agentperf_core.errors import ConfigError, require_positive
 from agentperf_core.types import Usage
 

@@ -1,0 +1,1 @@
+"""From a request to its key: canonical forms, scopes and normalised wording."""

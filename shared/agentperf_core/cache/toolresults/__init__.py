@@ -1,0 +1,1 @@
+"""The cache of tool results, for tools that are declared safe."""
