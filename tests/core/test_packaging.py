@@ -140,7 +140,7 @@ def requirements(metadata: email.message.Message, extra: str) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("extra", ["all", "dev", "semantic"])
+@pytest.mark.parametrize("extra", ["all", "redis", "semantic"])
 def test_nothing_but_its_own_extra_brings_torch(metadata: email.message.Message, extra: str):
     heavy = {"torch", "transformers", "accelerate", "sentence-transformers"}
     assert requirements(metadata, extra) & heavy == set()

@@ -1,4 +1,4 @@
-"""Work after the answer went out: one worker thread per cache, started when there is work.
+"""Work after the answer went out, in a thread that exists while there is some.
 
 A thread and not a task, also for async callers: an event loop ends with its last answer
 (`asyncio.run`), and would take what is still to be learnt with it.
@@ -7,9 +7,10 @@ A thread and not a task, also for async callers: an event loop ends with its las
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+from agentperf_core.cache.worker import Worker
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import BUS, EventBus
 
@@ -35,43 +36,54 @@ class Background:
     """
 
     def __init__(self, name: str, *, where: str, limit: int = 1000, bus: EventBus = BUS) -> None:
-        self._name = name
         self._where = where
         self._limit = limit
         self._bus = bus
-        self._pool: ThreadPoolExecutor | None = None
-        self._waiting: set[Future[None]] = set()
-        self._lock = threading.Lock()
+        self._jobs: deque[Callable[[], object]] = deque()
+        self._begun = 0
+        self._ended = 0
+        # Re-entrant: the garbage collector may end a stream in here, which submits what it learnt.
+        self._changed = threading.Condition(threading.RLock())
+        self._worker = Worker(name, self._step, where=where, renew=self._renew, bus=bus)
 
     def submit(self, job: Callable[[], object]) -> None:
         """Run a job soon; never raises."""
+        with self._changed:
+            full = len(self._jobs) >= self._limit
+            if not full:
+                self._jobs.append(job)
+                self._begun += 1
+        if full:
+            msg = f"at most {self._limit} jobs wait behind a cache; one more was dropped"
+            self._bus.fault(self._where, ConfigError(msg))
+            return
         try:
-            with self._lock:
-                full = len(self._waiting) >= self._limit
-                if self._pool is None:
-                    self._pool = ThreadPoolExecutor(1, thread_name_prefix=self._name)
-                future = None if full else self._pool.submit(self._run, job)
-                if future is not None:
-                    self._waiting.add(future)
-            if future is None:
-                msg = f"at most {self._limit} jobs wait behind a cache; one more was dropped"
-                raise ConfigError(msg)  # noqa: TRY301 - one place reports everything
-            future.add_done_callback(self._forget)
-        except Exception as error:  # RuntimeError: the interpreter is going down
+            self._worker.wake()
+        except RuntimeError as error:  # the interpreter is going down
             self._bus.fault(self._where, error)
 
     def drain(self, timeout_s: float | None = None) -> None:
         """Wait until everything that was submitted so far has run, at most `timeout_s` seconds."""
-        with self._lock:
-            waiting = set(self._waiting)
-        wait(waiting, timeout_s)
+        with self._changed:
+            goal = self._begun
+            self._changed.wait_for(lambda: self._ended >= goal, timeout_s)
 
-    def _run(self, job: Callable[[], object]) -> None:
+    def _step(self) -> bool:
+        with self._changed:
+            if not self._jobs:
+                return False
+            job = self._jobs.popleft()
         try:
             job()
         except Exception as error:
             self._bus.fault(self._where, error)
+        with self._changed:
+            self._ended += 1
+            self._changed.notify_all()
+            return bool(self._jobs)
 
-    def _forget(self, future: Future[None]) -> None:
-        with self._lock:
-            self._waiting.discard(future)
+    def _renew(self) -> None:
+        """After a fork: the parent does what it was given."""
+        self._changed = threading.Condition(threading.RLock())
+        self._jobs.clear()
+        self._ended = self._begun
