@@ -24,6 +24,9 @@ SCRIPTS = (
     "bench_exact_cache.py",
     "bench_single_flight.py",
     "bench_tokens.py",
+    "bench_eviction.py",
+    "bench_redis_store.py",
+    "cache_latency.py",
 )
 COMMANDS = tuple(
     (

@@ -13,7 +13,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("agentperf_core.testing.stores")
+for _suite in ("leases", "stores", "stores_async", "vectors"):
+    pytest.register_assert_rewrite(f"agentperf_core.testing.{_suite}")
 pytest_plugins = ["redis_servers"]
 
 # No wall-clock limits on examples: a busy machine is no reason for a test to fail.

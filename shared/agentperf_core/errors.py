@@ -6,7 +6,10 @@
     ├── ConfigError      (also ValueError)   an argument that cannot mean anything
     ├── MissingExtra     (also ImportError)  an optional dependency is not installed
     ├── TraceFileError   (also ValueError)   a trace file that cannot be read to its end
-    └── CodecError       (also ValueError)   a stored value that is not one of ours
+    ├── CodecError       (also ValueError)   a stored value that is not one of ours
+    ├── VectorError      (also ValueError)   a text that has no usable vector (`cache.vectors`)
+    ├── RememberedToolError                  a tool failed a moment ago (`cache.toolresults`)
+    └── ServerUnavailable (also RuntimeError) a server of the tests cannot start (`bench.servers`)
 
 Every message says the rule, the offending value and the way out, in one sentence. Errors carry
 their data as attributes, so that a caller never has to parse a message. Caches, sinks and hooks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
@@ -23,17 +23,22 @@ from agentperf_core.cache import (
     CacheDecision,
     CachePolicy,
     CacheRequest,
+    CacheStats,
     ExactCache,
     Hit,
     Lease,
     MemoryStore,
     MessageParts,
+    SemanticCache,
+    SQLiteStore,
     Store,
+    TieredStore,
     canonical,
     request_key,
     text_key,
 )
-from agentperf_core.cache.flight.live import LiveStreams, Opening, Reader
+from agentperf_core.cache.flight.live import LiveStreams, Reader
+from agentperf_core.cache.flight.live import Opening as OpeningStream
 from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.clock import SYSTEM_CLOCK, Clock, FakeClock, SystemClock
 from agentperf_core.errors import AgentPerfError, ConfigError, MissingExtra, TraceFileError
@@ -241,17 +246,37 @@ async def cache() -> None:
         with got:
             assert_type(run(got.finish("answer")), CacheDecision)
             got.fail(ValueError())
+    semantic: ExactCache = SemanticCache(
+        lambda texts: [[1.0]] * len(texts),
+        store=TieredStore(MemoryStore(), SQLiteStore("cache.db")),
+        max_error=0.001,
+        mode="shadow",
+    )
+    assert_type(semantic.stats(), CacheStats)
+    assert_type(run(semantic.report_bad_hit("0f")), int)
 
 
 class OnDisk:
     """A user's own store needs no base class."""
 
+    in_process: bool = False
+
     def get(self, key: str) -> bytes | None: ...
-    def set(self, key: str, value: bytes, ttl_s: float | None) -> None: ...
-    def clear(self) -> None: ...
+    def set(
+        self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str] = ()
+    ) -> None: ...
+    def delete(self, key: str) -> bool: ...
+    def invalidate(self, tag: str) -> int: ...
+    def clear(self) -> int: ...
+    def scan(self, prefix: str = "") -> Iterator[str]: ...
     async def aget(self, key: str) -> bytes | None: ...
-    async def aset(self, key: str, value: bytes, ttl_s: float | None) -> None: ...
-    async def aclear(self) -> None: ...
+    async def aset(
+        self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str] = ()
+    ) -> None: ...
+    async def adelete(self, key: str) -> bool: ...
+    async def ainvalidate(self, tag: str) -> int: ...
+    async def aclear(self) -> int: ...
+    def ascan(self, prefix: str = "") -> AsyncIterator[str]: ...
 
 
 class TestOnDisk(StoreConformance, AsyncStoreConformance):
@@ -286,7 +311,7 @@ def langchain(model: BaseChatModel) -> None:
     nodes = NodeCache(graph="desk", store=MemoryStore(), tenant="acme")
     assert_type(message_state_key({"messages": []}), str)
     streams = LiveStreams[str](max_items=100)
-    seat: Reader[str] | Opening[str] = run(streams.join("key"))
+    seat: Reader[str] | OpeningStream[str] = run(streams.join("key"))
     print(chat, shared, alike, nodes, seat)  # noqa: T201 - never run, only type-checked
 
 

@@ -9,6 +9,7 @@ from agentperf_core.clock import FakeClock
 from agentperf_core.testing.leases import LeaseConformance
 from agentperf_core.testing.stores import MovableClock, StoreConformance
 from agentperf_core.testing.stores_async import AsyncStoreConformance
+from agentperf_core.testing.vectors import VectorIndexConformance
 
 __all__ = [
     "AsyncStoreConformance",
@@ -16,4 +17,5 @@ __all__ = [
     "LeaseConformance",
     "MovableClock",
     "StoreConformance",
+    "VectorIndexConformance",
 ]
