@@ -24,7 +24,7 @@ def model_profile(model: BaseChatModel, registry: ModelRegistry | None = None) -
         True
     """
     registry = registry if registry is not None else ModelRegistry()
-    about = model._get_ls_params()  # pyright: ignore[reportPrivateUsage] - the one place where every integration says its names  # noqa: SLF001 - the framework's own hook
+    about = model._get_ls_params()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the one place where every integration says its names
     provider = about.get("ls_provider")
     name = about.get("ls_model_name") or type(model).__name__
     if model.profile:

@@ -396,6 +396,19 @@ class TestAcrossProcesses:
         ask(later, desk, asked("Is the moon far away from here?"), "the moon")
         assert decided(ask(later, desk, asked(CARD_AGAIN), "x")) == ("hit", "semantic")
 
+    def test_a_restart_goes_on_with_the_thresholds_that_were_learnt(self, tmp_path: Any):
+        ends = ("fishing", "cooking", "sailing", "singing", "knitting", "riding", "painting")
+        places = ("lake", "kitchen", "garden", "valley", "harbour", "attic", "forest", "desert")
+        topics = [f"{end} in the {place}" for end in ends for place in places]
+        topics += [f"{end} near the {place}" for end in ends for place in places]
+        before, desk = made(store=SQLiteStore(tmp_path / "c.db")), Desk()
+        for topic in topics:
+            ask(before, desk, asked(f"What is {topic} about?"), topic)
+        later = made(store=SQLiteStore(tmp_path / "c.db"))
+        ask(later, desk, asked("Is the moon far away from here?"), "the moon")
+        assert later.tier.acceptance.labels >= 50
+        assert before.tier.acceptance.labels >= later.tier.acceptance.labels
+
     def test_a_neighbour_learns_it_within_its_time(self, tmp_path: Any):
         clock, desk = FakeClock(), Desk()
         one = made(store=SQLiteStore(tmp_path / "c.db"))

@@ -27,7 +27,7 @@ TRAPS = [
     Case("Is it safe to take 2 pills?", "Is it safe to take 3 pills?", "number"),
     Case("Can I wait two weeks?", "Can I wait 3 weeks?", "number"),
     Case("How far is 5 km?", "How far is 5 miles?", "opposite"),
-    Case("Is $5 enough for lunch?", "Is \u20ac5 enough for lunch?", "unit"),
+    Case("Is $5 enough for lunch?", "Is \u20ac5 enough for lunch?", "number"),
     Case("How do I open an account?", "How do I close an account?", "opposite"),
     Case("What is hypertension?", "What is hypotension?", "opposite"),
     Case("How do I unlock my phone?", "How do I lock my phone?", "opposite"),

@@ -1,0 +1,219 @@
+"""The semantic cache: an exact cache that also serves questions asked in other words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from agentperf_core.cache.answers import AnswerCodec, CacheRequest, Hit
+from agentperf_core.cache.codec import pack
+from agentperf_core.cache.decisions import CacheDecision
+from agentperf_core.cache.embedding.queue import QuestionEmbedder
+from agentperf_core.cache.exact.cache import ExactCache
+from agentperf_core.cache.exact.lease import Lease
+from agentperf_core.cache.policy import CachePolicy
+from agentperf_core.cache.semantic.acceptance import Acceptance
+from agentperf_core.cache.semantic.guards import GuardProfile
+from agentperf_core.cache.semantic.lessons import Agreement
+from agentperf_core.cache.semantic.memory import SemanticMemory
+from agentperf_core.cache.semantic.race import Answered, Race, checked_race, race
+from agentperf_core.cache.semantic.shared import SharedQuestions
+from agentperf_core.cache.semantic.tier import Looked, SemanticTier
+from agentperf_core.cache.stats import CacheStats
+from agentperf_core.cache.stores import Store
+from agentperf_core.clock import SYSTEM_CLOCK, Clock
+from agentperf_core.errors import ConfigError
+from agentperf_core.events import BUS, EventBus
+from agentperf_core.flow import Flow, Step
+
+__all__ = ["Mode", "SemanticCache"]
+
+T = TypeVar("T")
+
+Mode: TypeAlias = Literal["serve", "shadow"]
+"""Serve what is accepted, or only measure what would have been served."""
+
+
+class SemanticCache(ExactCache):
+    """Serves equal requests like `ExactCache`, and questions that mean the same where that is safe.
+
+    Only the last user turn is compared by meaning (and what the user said before it, in a
+    conversation); tenant, model, system prompt, tools, parameters must be equal. Whether a stored
+    answer is served follows from a budget of errors, not from a threshold on a distance: guards
+    first (numbers, names, negation, ...), then a score that learns from every fresh answer.
+
+    While a question is looked up, awaited model calls are already under way, so that a miss waits
+    for nothing; on a hit the call is cancelled, and the decision says `abandoned`. A provider may
+    charge what it had begun: `race="never"` asks first, and every miss waits for the encoder.
+
+    Args:
+        embedder: gives questions their vectors: a `QuestionEmbedder`, or whatever `as_embedder`
+            takes: a sentence-transformers model or its name, an embedding model of LangChain or
+            LlamaIndex, any callable from texts to vectors.
+        store: where answers live; questions live beside them where it outlives the process.
+        policy: what may be cached; default `CachePolicy(normalise=True)`.
+        max_error: wrong answers that may be served, as a share of all requests.
+        mode: `"shadow"` serves only equal requests and measures what else would have been served.
+        guards: a `GuardProfile` or its name.
+        race: when calls are begun before the look-up is over: `"awaited"` calls, `"always"` (calls
+            in threads too, which cannot be cancelled and run to their end unread), or `"never"`.
+        agreement: judges whether two answers say the same, as `(fresh, stored) -> bool`; runs
+            behind the calls, in a thread. Default: equal, or equal in numbers, names and meaning.
+        shadow_share: share of the accepted look-ups that are checked by a real call.
+        max_questions: how many questions to keep in memory.
+        follow_s: seconds between two looks at what other processes have learnt.
+        max_wait_s: see `ExactCache`.
+        clock: where the time comes from.
+        bus: receives decisions and faults.
+
+    Raises:
+        ConfigError: if an argument is out of its range or not what its name says.
+        MissingExtra: if numpy is not installed.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only settings, each with a default
+        self,
+        embedder: object,
+        *,
+        store: Store | None = None,
+        policy: CachePolicy | None = None,
+        max_error: float = 0.005,
+        mode: Mode = "serve",
+        guards: GuardProfile | str = "balanced",
+        race: Race = "awaited",
+        agreement: Agreement | None = None,
+        shadow_share: float = 0.03,
+        max_questions: int = 100_000,
+        follow_s: float = 5.0,
+        max_wait_s: float | None = 60.0,
+        clock: Clock = SYSTEM_CLOCK,
+        bus: EventBus = BUS,
+    ) -> None:
+        if mode not in {"serve", "shadow"}:
+            msg = f"mode must be 'serve' or 'shadow', got {mode!r}; shadow measures, serve answers"
+            raise ConfigError(msg)
+        policy = policy if policy is not None else CachePolicy(normalise=True)
+        super().__init__(store, policy=policy, max_wait_s=max_wait_s, clock=clock, bus=bus)
+        self.mode: Mode = mode
+        self._race = checked_race(race)
+        if not isinstance(embedder, QuestionEmbedder):
+            embedder = QuestionEmbedder(embedder)
+        shared = None
+        if not self.store.in_process:
+            shared = SharedQuestions(self.store, embedder.name, follow_s=follow_s, clock=clock)
+        self.tier = SemanticTier(
+            embedder,
+            acceptance=Acceptance(max_error=max_error, profile=guards, shadow_share=shadow_share),
+            memory=SemanticMemory(max_entries=max_questions),
+            shared=shared,
+            agreement=agreement,
+            bus=bus,
+        )
+
+    def acquire(
+        self, request: CacheRequest, codec: AnswerCodec[T], *, refresh: Step[T] | None = None
+    ) -> Flow[Hit[T] | Lease[T]]:
+        """Like `ExactCache.acquire`, with the look-up by meaning before the lease is given."""
+        got = yield from super().acquire(request, codec, refresh=refresh)
+        if isinstance(got, Hit):
+            return got
+        hit = yield from self._searched(got, codec)
+        return got if hit is None else hit
+
+    def ask(
+        self, lease: Lease[T], call: Step[T], codec: AnswerCodec[T], *, live: bool
+    ) -> Flow[T | Hit[T]]:
+        """The model's answer or that of a question that means the same, whichever comes first."""
+        question = lease.request.question
+        if question is None or not self.tier.knows(question):
+            return (yield from call)
+        if live or self._race == "never" or self.mode == "shadow":
+            hit = None if self.mode == "shadow" else (yield from self._searched(lease, codec))
+            return (yield from call) if hit is None else hit
+        won = yield from race(
+            call,
+            self.tier.begin(question),
+            lambda begun: self._searched(lease, codec, abandoned=begun),
+            threads=self._race == "always",
+        )
+        return won.answer if isinstance(won, Answered) else won
+
+    def ended(
+        self, lease: Lease[T], codec: AnswerCodec[T], answer: T, decision: CacheDecision
+    ) -> CacheDecision:
+        """Learn from a fresh answer, and say what the look-up had found."""
+        question = lease.request.question
+        if question is None or lease.request.key is None:
+            return decision
+        looked = lease.memo if isinstance(lease.memo, Looked) else None
+        try:
+            facts = codec.facts(answer)
+            said = None if facts.tool_calls else facts.text
+        except Exception as error:
+            self._bus.fault("cache.semantic", error)
+            said = None
+        stored = lease.request.key if decision.outcome == "miss" else ""
+        self.tier.learn(question, stored, said, looked, keep_s=self.policy.keep_s)
+        if looked is None or decision.outcome != "miss":
+            return decision
+        verdict = looked.verdict
+        reason = f"{decision.reason}; nearest question: {verdict.reason}"
+        if verdict.accept:
+            reason = f"{decision.reason}; checked: would have been served ({verdict.reason})"
+        return replace(decision, reason=reason, score=verdict.chance)
+
+    def report_bad_hit(self, entry: str) -> Flow[int]:
+        """An answer that was served was wrong: forget it, and accept less; how many there were.
+
+        Args:
+            entry: the decision's `entry`.
+        """
+        keys = self.tier.lessons.correct(entry)
+        for key in keys:
+            yield from Step(self.store.delete, self.store.adelete, key)
+        return len(keys)
+
+    def stats(self) -> CacheStats:
+        """What was done so far, with an estimate of the false hits."""
+        return self._counter.snapshot(false_hits=self.tier.acceptance.estimate())
+
+    def clear(self) -> Flow[int]:
+        """Forget every answer and every question; what was learnt about thresholds stays."""
+        self.tier.lessons.forget_all()
+        return (yield from super().clear())
+
+    def drain(self, timeout_s: float | None = None) -> None:
+        """Wait until what was answered so far has been learnt, at most `timeout_s` seconds."""
+        self.tier.lessons.drain(timeout_s)
+
+    def _searched(
+        self, lease: Lease[T], codec: AnswerCodec[T], **details: Any
+    ) -> Flow[Hit[T] | None]:
+        """The stored answer of a question that means the same; never raises."""
+        question = lease.request.question
+        if question is None or not self.tier.knows(question):
+            return None
+        looked = yield from self.tier.look(question)
+        lease.memo = looked
+        if looked is None or looked.best is None or self.mode == "shadow":
+            return None
+        verdict = looked.verdict
+        if not verdict.accept or verdict.shadow:
+            return None
+        best = looked.best
+        entry = yield from self.look(best.key)
+        if entry is None:
+            self.tier.memory.forget(best.key)
+            return None
+        said: Mapping[str, Any] = {
+            "tier": "semantic",
+            "reason": verdict.reason,
+            "score": verdict.chance,
+            "entry": best.key[:16],
+            **details,
+        }
+        hit = self.serve(lease.request, entry, codec, "hit", **said)
+        if hit is not None:
+            lease.pass_on(pack(entry))
+        return hit

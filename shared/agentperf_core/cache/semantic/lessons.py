@@ -1,0 +1,167 @@
+"""What the semantic tier learns after an answer went out: labels, aliases, what others know.
+
+The fresh answer is compared with the one that would have been served, which is a label that costs
+nobody anything, and the question is remembered with the answer that it turned out to share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from agentperf_core.cache.answers import Question
+from agentperf_core.cache.background import Background
+from agentperf_core.cache.semantic.acceptance import Acceptance, Verdict
+from agentperf_core.cache.semantic.agreement import agree, answer_form
+from agentperf_core.cache.semantic.memory import Asked, Remembered, SemanticMemory
+from agentperf_core.cache.semantic.shared import SharedQuestions
+from agentperf_core.events import BUS, DecisionMade, EventBus
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agentperf_core.cache.semantic.tier import Looked
+
+__all__ = ["Agreement", "Lessons"]
+
+Agreement: TypeAlias = Callable[[str, str], bool]
+"""Judges whether two answers, as text, say the same."""
+
+
+class Lessons:
+    """Learns in a thread of its own; what it raises is a fault.
+
+    Args:
+        acceptance: learns from labels.
+        memory: learns questions.
+        shared: where questions live beside their answers, `None` if only in memory.
+        agreement: judges whether two answers say the same; default `agree` with `vector`.
+        vector: gives unit vectors of texts.
+        bus: where faults and checks go.
+    """
+
+    def __init__(
+        self,
+        acceptance: Acceptance,
+        memory: SemanticMemory,
+        *,
+        shared: SharedQuestions | None,
+        agreement: Agreement | None,
+        vector: Callable[[str], NDArray[np.float32]],
+        bus: EventBus = BUS,
+    ) -> None:
+        self._acceptance = acceptance
+        self._memory = memory
+        self._shared = shared
+        self._agreement = agreement
+        self._vector = vector
+        self._bus = bus
+        self._background = Background("agentperf-semantic", where="cache.semantic", bus=bus)
+        self._restored = shared is None
+
+    def follow(self, scope: str) -> None:
+        """Learn what other processes, or this one before a restart, know of a scope; later."""
+        if self._shared is not None and self._shared.due(scope):
+            self._background.submit(lambda: self._follow(scope))
+
+    def begin(self, job: Callable[[], None]) -> None:
+        """Do something after the answer went out."""
+        self._background.submit(job)
+
+    def drain(self, timeout_s: float | None = None) -> None:
+        """Wait until everything has been learnt that is known by now."""
+        self._background.drain(timeout_s)
+
+    def learn(
+        self,
+        question: Question,
+        asked: Asked,
+        looked: Looked | None,
+        *,
+        key: str,
+        said: str,
+        keep_s: float | None,
+    ) -> None:
+        """Compare a fresh answer with those of the nearest questions, and remember the question.
+
+        Args:
+            question: what was asked.
+            asked: its vectors.
+            looked: what the look-up found, `None` if nothing.
+            key: where the answer is stored; empty if it is not.
+            said: the text of the answer.
+            keep_s: seconds that the store keeps it.
+        """
+        form = answer_form(said)
+        answer = (self._compare(looked, form) if looked is not None else None) or key
+        # An answer that was not stored can teach, but there is nothing to serve later.
+        if key and key not in self._memory:
+            entry = Remembered(
+                key=key, answer=answer, text=question.text, parent=question.parent, said=form
+            )
+            self._memory.add(question.scope, entry, asked)
+            if self._shared is not None:
+                self._shared.keep(question.scope, entry, asked, keep_s)
+        if self._acceptance.refit_due:
+            self._acceptance.refit()
+            if self._shared is not None:
+                self._shared.save_state(self._acceptance.state())
+
+    def correct(self, entry: str) -> list[str]:
+        """An answer that was served was wrong: forget it, and be more careful; its keys."""
+        wrong = list(self._memory.find(entry))
+        for remembered in wrong:
+            self._acceptance.learn_bad_hit(remembered.answer)
+            self._memory.forget(remembered.key)
+        return sorted({remembered.key for remembered in wrong})
+
+    def forget_all(self) -> None:
+        """Forget every question; what was learnt about thresholds stays."""
+        self._memory.clear()
+        if self._shared is not None:
+            self._shared.clear()
+
+    def _compare(self, looked: Looked, said: str) -> str | None:
+        """The label of the verdict; gives the id of the answer that the fresh one agrees with."""
+        agrees: dict[str, bool] = {}
+        for one in looked.near:
+            answer = one.remembered.answer
+            if answer not in agrees:
+                agrees[answer] = self._agree(said, one.remembered.said)
+        best = looked.best
+        if best is not None:
+            same = agrees[best.answer]
+            self._acceptance.learn(looked.verdict, same)
+            if looked.verdict.accept:
+                self._tell(looked.verdict, best, same=same)
+        return next((answer for answer, same in agrees.items() if same), None)
+
+    def _agree(self, fresh: str, stored: str) -> bool:
+        if self._agreement is not None:
+            return self._agreement(fresh, stored)
+        return agree(fresh, stored, vector=self._vector)
+
+    def _tell(self, verdict: Verdict, best: Remembered, *, same: bool) -> None:
+        """Put on record how a served answer would have done, or did: this one was checked."""
+        outcome, word = ("right", "equals") if same else ("wrong", "differs from")
+        self._bus.emit(
+            DecisionMade(
+                room="cache.check",
+                outcome=outcome,
+                reason=f"the fresh answer {word} the one that was accepted",
+                details={"entry": best.key[:16], "score": verdict.chance},
+            )
+        )
+
+    def _follow(self, scope: str) -> None:
+        if self._shared is None:
+            return
+        if not self._restored:
+            self._restored = True
+            state = self._shared.load_state()
+            if state is not None:
+                self._acceptance.restore(state)
+        for remembered, asked in self._shared.new(scope):
+            if remembered.key not in self._memory:
+                self._memory.add(scope, remembered, asked)

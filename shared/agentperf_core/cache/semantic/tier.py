@@ -1,0 +1,173 @@
+"""The semantic tier: has a question been answered whose answer fits this one, too?
+
+Looking up is embed, search, judge; learning comes after the answer went out, see `lessons`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from agentperf_core.cache.answers import Question
+from agentperf_core.cache.embedding.queue import QuestionEmbedder
+from agentperf_core.cache.semantic.acceptance import Acceptance, Verdict
+from agentperf_core.cache.semantic.features import Candidate
+from agentperf_core.cache.semantic.guards import refusal
+from agentperf_core.cache.semantic.lessons import Agreement, Lessons
+from agentperf_core.cache.semantic.memory import Asked, Near, Remembered, SemanticMemory
+from agentperf_core.cache.semantic.questions import self_contained
+from agentperf_core.cache.semantic.shared import SharedQuestions
+from agentperf_core.cache.semantic.wording import Wording
+from agentperf_core.events import BUS, EventBus
+from agentperf_core.flow import Flow, run
+
+__all__ = ["Looked", "SemanticTier"]
+
+_NEIGHBOURS = 8
+_FOLLOW_UPS = 64  # many conversations ask the same follow-up: the right parent may not be the first
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look-up found: the verdict and the nearest questions, best first."""
+
+    verdict: Verdict
+    near: Sequence[Near]
+
+    @property
+    def best(self) -> Remembered | None:
+        """The question whose answer would be served."""
+        best = self.verdict.best
+        if best is None:
+            return None
+        return next(one.remembered for one in self.near if one.ident == best.ident)
+
+
+class SemanticTier:
+    """Remembers questions by meaning and learns how alike they must be; see `SemanticCache`.
+
+    Args:
+        embedder: gives questions their vectors.
+        acceptance: decides; it learns under its own lock.
+        memory: the questions so far.
+        shared: where questions live beside their answers, `None` if only in memory.
+        agreement: judges whether two answers say the same; default `agree` with the embedder.
+        bus: where faults go.
+    """
+
+    def __init__(
+        self,
+        embedder: QuestionEmbedder,
+        *,
+        acceptance: Acceptance,
+        memory: SemanticMemory,
+        shared: SharedQuestions | None = None,
+        agreement: Agreement | None = None,
+        bus: EventBus = BUS,
+    ) -> None:
+        self.embedder = embedder
+        self.acceptance = acceptance
+        self.memory = memory
+        self.lessons = Lessons(
+            acceptance,
+            memory,
+            shared=shared,
+            agreement=agreement,
+            vector=lambda text: run(embedder.vector(text)),
+            bus=bus,
+        )
+        self._bus = bus
+
+    def begin(self, question: Question) -> Future[Any]:
+        """Start embedding a question; done when `look` can go on without waiting."""
+        return self.embedder.submit(question.text)
+
+    def knows(self, question: Question) -> bool:
+        """Whether anything in the question's scope could be found at all."""
+        self.lessons.follow(question.scope)
+        follow_up = question.parent is not None
+        return self.memory.size(question.scope, follow_up=follow_up) > 0 or (
+            follow_up
+            and not _leans(question)
+            and self.memory.size(question.scope, follow_up=False) > 0
+        )
+
+    def look(self, question: Question) -> Flow[Looked | None]:
+        """The nearest questions and the verdict; `None` without any, or if something failed."""
+        try:
+            asked = yield from self._asked(question)
+            return self._judged(question, asked)
+        except Exception as error:
+            self._bus.fault("cache.semantic", error)
+            return None
+
+    def learn(
+        self,
+        question: Question,
+        key: str,
+        said: str | None,
+        looked: Looked | None,
+        *,
+        keep_s: float | None,
+    ) -> None:
+        """Compare and remember, later.
+
+        Args:
+            question: what was asked.
+            key: where its answer is stored; empty if it is not.
+            said: the text of the fresh answer; `None` if it has none that could be compared.
+            looked: what the look-up found; `None` if nobody looked.
+            keep_s: seconds that the store keeps the answer.
+        """
+        if said is None:
+            return
+
+        def job() -> None:
+            asked = run(self._asked(question))
+            found = looked if looked is not None else self._judged(question, asked)
+            self.lessons.learn(question, asked, found, key=key, said=said, keep_s=keep_s)
+
+        self.lessons.begin(job)
+
+    def _asked(self, question: Question) -> Flow[Asked]:
+        if question.parent is None:
+            return Asked((yield from self.embedder.vector(question.text)), None)
+        vectors = yield from self.embedder.vectors((question.text, question.parent))
+        return Asked(*vectors)
+
+    def _judged(self, question: Question, asked: Asked) -> Looked | None:
+        near = self._nearest(question, asked)
+        if not near:
+            return None
+        candidates = [
+            Candidate(one.ident, one.remembered.answer, one.remembered.text, one.cosine)
+            for one in near
+        ]
+        return Looked(self.acceptance.judge(Wording.of(question.text), candidates), near)
+
+    def _nearest(self, question: Question, asked: Asked) -> list[Near]:
+        """What may answer the question: the same follow-up after the same turns, or a first one.
+
+        A follow-up that says all it means may have the answer of a conversation's first question.
+        Not the other way round: what was said before may have gone into the answer to a follow-up.
+        """
+        if question.parent is not None:
+            near = self.memory.nearest(question.scope, asked, _FOLLOW_UPS)
+            parent = question.parent
+            near = [one for one in near if _same_matter(parent, one.remembered.parent)]
+            if near or _leans(question):
+                return near[:_NEIGHBOURS]
+        return self.memory.nearest(question.scope, Asked(asked.question, None), _NEIGHBOURS)
+
+
+def _leans(question: Question) -> bool:
+    return question.parent is not None and not self_contained(question.text)
+
+
+def _same_matter(parent: str, other: str | None) -> bool:
+    """Turns before a follow-up must not differ in a number, a name or a negation."""
+    if other is None:
+        return False
+    return parent == other or refusal(Wording.of(parent), Wording.of(other), "strict") is None
