@@ -171,7 +171,7 @@ class DelegatingLLM(FunctionCallingLLM):
             )
             raise ConfigError(msg)
         # A copy, since the OpenAI class appends the user's message to the caller's own list.
-        return inner._prepare_chat_with_tools_compat(  # pyright: ignore[reportPrivateUsage] - the framework's own hook for wrappers and programs  # noqa: SLF001 - the framework's own hook
+        return inner._prepare_chat_with_tools_compat(  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the framework's own hook for wrappers and programs
             tools,
             user_msg=user_msg,
             chat_history=list(chat_history or ()),
@@ -190,7 +190,7 @@ class DelegatingLLM(FunctionCallingLLM):
     ) -> ChatResponse:
         if not isinstance(self.inner, FunctionCallingLLM):
             return response
-        return self.inner._validate_chat_with_tools_response(  # pyright: ignore[reportPrivateUsage] - as above  # noqa: SLF001 - the framework's own hook
+        return self.inner._validate_chat_with_tools_response(  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as above
             response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
         )
 
