@@ -1,4 +1,4 @@
-"""`python -m agentperf_core demo | bench | report | doctor`."""
+"""`python -m agentperf_core demo | bench | report | cache | doctor`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from agentperf_core import __version__
-from agentperf_core.cli import bench, demo, doctor, report
+from agentperf_core.cli import bench, cache, demo, doctor, report
 from agentperf_core.errors import AgentPerfError
 
 __all__ = ["main"]
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"agentperf-pack {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (demo, bench, report, doctor):
+    for command in (demo, bench, report, cache, doctor):
         command.register(commands)
     options = parser.parse_args(argv)
     try:

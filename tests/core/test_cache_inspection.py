@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentperf_core.bench.servers import RedisServer
 from agentperf_core.cache import MemoryStore
 from agentperf_core.cache.answers import Question
 from agentperf_core.cache.codec import Entry, pack
-from agentperf_core.cache.inspection import contents, entries, find_entry, forget, kind_of
+from agentperf_core.cache.inspection import (
+    contents,
+    entries,
+    find_entry,
+    forget,
+    question_of,
+)
+from agentperf_core.cache.stored import kind_of
 from agentperf_core.cache.stores import Store
 from agentperf_core.cache.stores.redis import RedisStore
 from agentperf_core.cache.stores.sqlite import SQLiteStore
@@ -48,14 +54,12 @@ STORED = {
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, plain_server: RedisServer, namespace: str
-) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> Store:
     made: Store = MemoryStore()
     if request.param == "sqlite":
         made = SQLiteStore(tmp_path / "cache.db")
     if request.param == "redis":
-        made = RedisStore(plain_server.url, namespace=namespace)
+        made = RedisStore(request.getfixturevalue("plain_server").url, namespace=namespace)
     for key, value in STORED.items():
         made.set(key, value, None, ("timetable",) if key == KEY else ())
     return made
@@ -139,6 +143,13 @@ def test_forgetting_an_entry_forgets_the_question_that_it_answers(store: Store):
     assert store.get(KEY) is None
     assert not list(store.scan("~q:1f:0f:"))
     assert store.get("~q:1f:state") == b"learnt"
+
+
+def test_the_question_of_an_entry_is_found_where_the_semantic_tier_keeps_it(store: Store):
+    assert question_of(store, KEY) is None, "what cannot be read is no question"
+    store.set(f"~q:1f:0f:{KEY}", b'{"v": 1, "text": "How often?"}', None)
+    assert question_of(store, KEY) == "How often?"
+    assert question_of(store, "cd" * 32) is None
 
 
 @given(st.binary(max_size=64))

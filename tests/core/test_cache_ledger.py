@@ -58,8 +58,8 @@ class Counted:
 
     def count(self, *decisions: CacheDecision) -> None:
         for decision in decisions:
-            self.ledger.touch()
             self.counter.count(decision)
+            self.ledger.touch()
 
 
 def counted(store: SharedMemory | None = None) -> Counted:
@@ -158,8 +158,8 @@ def test_a_record_that_cannot_be_read_is_counted_and_left_out(raw: bytes):
 def test_a_store_in_this_process_gets_no_counters():
     store, counter = MemoryStore(), StatsCounter()
     ledger = Ledger(store, counter, clock=FakeClock(), bus=EventBus())
-    ledger.touch()
     counter.count(MISS)
+    ledger.touch()
     ledgers._clerk.flush()
     assert list(store.scan()) == []
 
@@ -220,11 +220,11 @@ from agentperf_core.events import BUS
 
 counter = StatsCounter()
 ledger = Ledger(SQLiteStore({str(tmp_path / "cache.db")!r}), counter, clock=SYSTEM_CLOCK, bus=BUS)
-ledger.touch()
 counter.count(HIT)
-child = os.fork()
 ledger.touch()
+child = os.fork()
 counter.count(MISS)
+ledger.touch()
 if child:
     os.waitpid(child, 0)
 """

@@ -204,7 +204,9 @@ def test_without_an_error_the_interval_still_has_room_for_some():
 
 def trial(guards: str, served: float, wrong: Share, *, budget: float = 0.01) -> Trial:
     around = Share(served, served - 0.02, served + 0.02)
-    return Trial(max_error=budget, guards=guards, learnt=True, served=around, wrong=wrong)
+    return Trial(
+        max_error=budget, guards=guards, learnt=True, requests=1000, served=around, wrong=wrong
+    )
 
 
 SURE, OPEN, OVER = Share(0.002, 0.0, 0.008), Share(0.005, 0.0, 0.02), Share(0.03, 0.01, 0.05)
@@ -224,7 +226,13 @@ def test_a_stricter_profile_is_taken_where_a_looser_one_serves_hardly_more():
 
 def test_what_is_only_probably_within_the_budget_says_what_would_show_it():
     (advice,) = advised([trial("balanced", 0.4, OPEN), trial("strict", 0.3, OPEN)])
-    assert (advice.is_certain, advice.needed) == (False, 765)
+    assert (advice.is_certain, advice.needed) == (False, 9000)
+
+
+def test_where_nothing_was_wrong_yet_fewer_requests_would_show_it():
+    (advice,) = advised([trial("strict", 0.3, Share(0.0, 0.0, 0.03))])
+    assert advice.needed == 3000
+    assert advised([trial("strict", 0.3, Share(0.01, 0.0, 0.03))])[0].needed is None
 
 
 def test_what_is_certain_comes_before_what_serves_more():

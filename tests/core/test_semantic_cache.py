@@ -430,6 +430,14 @@ class TestAcrossProcesses:
         ask(other, desk, asked("Is the moon far away from here?"), "the moon")
         assert decided(ask(other, desk, asked(CARD_AGAIN), "x"))[0] == "miss"
 
+    def test_a_tag_takes_the_question_with_its_answer(self, tmp_path: Any):
+        store = SQLiteStore(tmp_path / "c.db")
+        cache, desk = made(store=store), Desk()
+        ask(cache, desk, asked(CARD, tags=("cards",)), CARD)
+        run(cache.invalidate("cards"))
+        assert [key for key in store.scan() if not key.startswith("~stats")] == []
+        assert decided(ask(cache, desk, asked(CARD_AGAIN), "x"))[0] == "miss"
+
     def test_what_was_cleared_is_gone(self, tmp_path: Any):
         cache, desk = made(store=SQLiteStore(tmp_path / "c.db")), Desk()
         ask(cache, desk, asked(CARD), CARD)

@@ -34,6 +34,7 @@ from agentperf_core.cache.stores import (
     TieredStore,
     guarded,
 )
+from agentperf_core.cache.stores.opening import open_store
 from agentperf_core.cache.stores.redis import RedisStore
 from agentperf_core.cache.stores.sqlite import SQLiteStore
 from agentperf_core.cache.toolresults.cache import (
@@ -44,6 +45,7 @@ from agentperf_core.cache.toolresults.cache import (
     ToolResultCodec,
     inherited,
 )
+from agentperf_core.cache.totals import Totals, read_totals
 
 __all__ = [
     "DEFAULT_MAX_BYTES",
@@ -74,6 +76,7 @@ __all__ = [
     "ToolRequest",
     "ToolResultCache",
     "ToolResultCodec",
+    "Totals",
     "Unkeyable",
     "build_request",
     "cache_from",
@@ -82,6 +85,8 @@ __all__ = [
     "guarded",
     "inherited",
     "normalised",
+    "open_store",
+    "read_totals",
     "request_key",
     "request_or_bypass",
     "text_key",

@@ -15,12 +15,11 @@ from agentperf_core.cache.exact.lease import Lease
 from agentperf_core.cache.policy import CachePolicy
 from agentperf_core.cache.semantic.acceptance import Acceptance
 from agentperf_core.cache.semantic.guards import GuardProfile
-from agentperf_core.cache.semantic.lessons import Agreement
+from agentperf_core.cache.semantic.lessons import Agreement, Kept
 from agentperf_core.cache.semantic.memory import SemanticMemory
 from agentperf_core.cache.semantic.race import Answered, Race, checked_race, race
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.cache.semantic.tier import Looked, SemanticTier
-from agentperf_core.cache.stats import CacheStats
 from agentperf_core.cache.stores import Store
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import ConfigError
@@ -110,6 +109,7 @@ class SemanticCache(ExactCache):
             agreement=agreement,
             bus=bus,
         )
+        self._counter.estimate = self.tier.acceptance.estimate
 
     def acquire(
         self, request: CacheRequest, codec: AnswerCodec[T], *, refresh: Step[T] | None = None
@@ -154,7 +154,8 @@ class SemanticCache(ExactCache):
             self._bus.fault("cache.semantic", error)
             said = None
         stored = lease.request.key if decision.outcome == "miss" else ""
-        self.tier.learn(question, stored, said, looked, keep_s=self.policy.keep_s)
+        kept = Kept(stored, self.policy.keep_s, lease.request.tags)
+        self.tier.learn(question, kept, said, looked)
         if looked is None or decision.outcome != "miss":
             return decision
         verdict = looked.verdict
@@ -173,10 +174,6 @@ class SemanticCache(ExactCache):
         for key in keys:
             yield from Step(self.store.delete, self.store.adelete, key)
         return len(keys)
-
-    def stats(self) -> CacheStats:
-        """What was done so far, with an estimate of the false hits."""
-        return self._counter.snapshot(false_hits=self.tier.acceptance.estimate())
 
     def clear(self) -> Flow[int]:
         """Forget every answer and every question; what was learnt about thresholds stays."""

@@ -7,7 +7,7 @@ nobody anything, and the question is remembered with the answer that it turned o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from agentperf_core.cache.answers import Question
 from agentperf_core.cache.background import Background
@@ -23,10 +23,24 @@ if TYPE_CHECKING:
 
     from agentperf_core.cache.semantic.tier import Looked
 
-__all__ = ["Agreement", "Lessons"]
+__all__ = ["Agreement", "Kept", "Lessons"]
 
 Agreement: TypeAlias = Callable[[str, str], bool]
 """Judges whether two answers, as text, say the same."""
+
+
+class Kept(NamedTuple):
+    """Where an answer is stored.
+
+    Attributes:
+        key: the store's key; empty if it is not stored.
+        keep_s: seconds that the store keeps it; `None` for as long as there is room.
+        tags: names by which it is forgotten, and its question with it.
+    """
+
+    key: str
+    keep_s: float | None
+    tags: tuple[str, ...]
 
 
 class Lessons:
@@ -79,9 +93,8 @@ class Lessons:
         asked: Asked,
         looked: Looked | None,
         *,
-        key: str,
+        kept: Kept,
         said: str,
-        keep_s: float | None,
     ) -> None:
         """Compare a fresh answer with those of the nearest questions, and remember the question.
 
@@ -89,11 +102,10 @@ class Lessons:
             question: what was asked.
             asked: its vectors.
             looked: what the look-up found, `None` if nothing.
-            key: where the answer is stored; empty if it is not.
+            kept: where the answer is stored.
             said: the text of the answer.
-            keep_s: seconds that the store keeps it.
         """
-        form = answer_form(said)
+        form, key = answer_form(said), kept.key
         answer = (self._compare(looked, form) if looked is not None else None) or key
         # An answer that was not stored can teach, but there is nothing to serve later.
         if key and key not in self._memory:
@@ -102,7 +114,7 @@ class Lessons:
             )
             self._memory.add(question.scope, entry, asked)
             if self._shared is not None:
-                self._shared.keep(question.scope, entry, asked, keep_s)
+                self._shared.keep(question.scope, entry, asked, kept.keep_s, kept.tags)
         if self._acceptance.refit_due:
             self._acceptance.refit()
             if self._shared is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -55,11 +56,18 @@ class SharedQuestions:
         self._next_look[scope] = now + self._follow_s
         return True
 
-    def keep(self, scope: str, remembered: Remembered, asked: Asked, ttl_s: float | None) -> None:
-        """Write a question beside its answer."""
+    def keep(
+        self,
+        scope: str,
+        remembered: Remembered,
+        asked: Asked,
+        ttl_s: float | None,
+        tags: Sequence[str],
+    ) -> None:
+        """Write a question beside its answer, to be forgotten with it."""
         name = f"{self._prefix}{scope}:{remembered.key}"
         self._known.setdefault(scope, set()).add(name)
-        self._store.set(name, _pack(remembered, asked), ttl_s)
+        self._store.set(name, _pack(remembered, asked), ttl_s, tags)
 
     def drop(self, scope: str, key: str) -> None:
         """Forget the question of an answer for every process that reads the store."""

@@ -15,7 +15,7 @@ from agentperf_core.cache.embedding.queue import QuestionEmbedder
 from agentperf_core.cache.semantic.acceptance import Acceptance, Verdict
 from agentperf_core.cache.semantic.features import Candidate
 from agentperf_core.cache.semantic.guards import refusal
-from agentperf_core.cache.semantic.lessons import Agreement, Lessons
+from agentperf_core.cache.semantic.lessons import Agreement, Kept, Lessons
 from agentperf_core.cache.semantic.memory import Asked, Near, Remembered, SemanticMemory
 from agentperf_core.cache.semantic.questions import self_contained
 from agentperf_core.cache.semantic.shared import SharedQuestions
@@ -106,20 +106,17 @@ class SemanticTier:
     def learn(
         self,
         question: Question,
-        key: str,
+        kept: Kept,
         said: str | None,
         looked: Looked | None,
-        *,
-        keep_s: float | None,
     ) -> None:
         """Compare and remember, later.
 
         Args:
             question: what was asked.
-            key: where its answer is stored; empty if it is not.
+            kept: where its answer is stored.
             said: the text of the fresh answer; `None` if it has none that could be compared.
             looked: what the look-up found; `None` if nobody looked.
-            keep_s: seconds that the store keeps the answer.
         """
         if said is None:
             return
@@ -127,7 +124,7 @@ class SemanticTier:
         def job() -> None:
             asked = run(self._asked(question))
             found = looked if looked is not None else self._judged(question, asked)
-            self.lessons.learn(question, asked, found, key=key, said=said, keep_s=keep_s)
+            self.lessons.learn(question, asked, found, kept=kept, said=said)
 
         self.lessons.begin(job)
 
