@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
@@ -112,7 +114,8 @@ class SentenceEncoder:
             if model is None:
                 package = require("sentence_transformers", extra="embeddings")
                 try:
-                    model = _loaded[self._path] = package.SentenceTransformer(self._path)
+                    with _no_progress_bar():
+                        model = _loaded[self._path] = package.SentenceTransformer(self._path)
                 except Exception as error:
                     # A hub that does not answer takes minutes: not with every question.
                     self._failed = (self._clock.monotonic() + _TRY_AGAIN_S, error)
@@ -153,3 +156,21 @@ def _short(model: str) -> str:
                 content.seek(-min(_READ, file.stat().st_size), os.SEEK_END)
                 digest.update(content.read(_READ))
     return f"{folder.resolve().name}#{digest.hexdigest()}"
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Loading a model draws a bar on stderr, in the middle of somebody's agent."""
+    bars: Any = None
+    shown = False
+    try:
+        bars = importlib.import_module("transformers.utils.logging")
+        shown = bool(bars.is_progress_bar_enabled())
+        bars.disable_progress_bar()
+    except (ImportError, AttributeError):
+        pass  # a version that has it elsewhere: the bar is a blemish, not a fault
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()

@@ -56,7 +56,7 @@ class SQLiteFile:
         except (sqlite3.Error, OSError) as error:
             msg = (
                 f"path must be a file that SQLite can use as a cache, got {str(path)!r} ({error}); "
-                "delete that file or give another one"
+                "give another path, or move that file away if it is a damaged cache"
             )
             raise ConfigError(msg) from error
         _files.add(self)
