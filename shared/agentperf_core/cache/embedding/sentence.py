@@ -7,7 +7,7 @@ import importlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from importlib.util import find_spec
@@ -159,7 +159,7 @@ def _short(model: str) -> str:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def _no_progress_bar() -> Generator[None]:
     """Loading a model draws a bar on stderr, in the middle of somebody's agent."""
     bars: Any = None
     shown = False
