@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Hashable, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from agentperf_core.telemetry.spans import SpanKind
-
-if TYPE_CHECKING:
-    from agentperf_core.telemetry.recorder import Recorder
 
 __all__ = ["block"]
 
@@ -19,9 +16,29 @@ __all__ = ["block"]
 _around: ContextVar[tuple[Hashable, ...]] = ContextVar("agentperf_spans", default=())
 
 
+class _Recorder(Protocol):
+    """What a block needs of its recorder."""
+
+    def is_open(self, span_id: Hashable, /) -> bool: ...
+
+    def start(
+        self,
+        span_id: Hashable,
+        kind: SpanKind,
+        name: str,
+        /,
+        *,
+        parent_id: Hashable | None = None,
+        model: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None: ...
+
+    def end(self, span_id: Hashable, /, *, error: BaseException | None = None) -> None: ...
+
+
 @contextmanager
 def block(
-    recorder: Recorder, kind: SpanKind, name: str, model: str | None, attributes: Mapping[str, Any]
+    recorder: _Recorder, kind: SpanKind, name: str, model: str | None, attributes: Mapping[str, Any]
 ) -> Generator[Hashable]:
     """Record a block as a span below the innermost one of this recorder that is open around it."""
     span_id = uuid4().hex

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from agentperf_core.cache.flight._tape import Tape
+from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Reader", "Seat"]
 
@@ -21,6 +18,21 @@ class Seat:
         self.position = 0
 
 
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _Tape(Protocol[T_co]):
+    """What a reader needs of the tape."""
+
+    def get(self, at: int) -> tuple[T_co] | None: ...
+
+    async def aget(self, at: int) -> tuple[T_co] | None: ...
+
+    def leave(self, seat: Seat) -> bool: ...
+
+    async def aclosed(self) -> None: ...
+
+
 class Reader(Generic[T]):
     """A seat at a live stream: an iterator, sync or async, of all its items from the first.
 
@@ -32,8 +44,8 @@ class Reader(Generic[T]):
 
     __slots__ = ("_seat", "_tape", "following")
 
-    def __init__(self, tape: Tape[T], seat: Seat, *, following: bool) -> None:
-        self._tape: Tape[T] | None = tape
+    def __init__(self, tape: _Tape[T], seat: Seat, *, following: bool) -> None:
+        self._tape: _Tape[T] | None = tape
         self._seat = seat
         self.following = following
 

@@ -16,10 +16,11 @@ from agentperf_core.cache.policy import CachePolicy
 from agentperf_core.cache.semantic.acceptance import Acceptance
 from agentperf_core.cache.semantic.guards import GuardProfile
 from agentperf_core.cache.semantic.lessons import Agreement, Kept
+from agentperf_core.cache.semantic.looked import Looked
 from agentperf_core.cache.semantic.memory import SemanticMemory
 from agentperf_core.cache.semantic.race import Answered, Race, checked_race, race
 from agentperf_core.cache.semantic.shared import SharedQuestions
-from agentperf_core.cache.semantic.tier import Looked, SemanticTier
+from agentperf_core.cache.semantic.tier import SemanticTier
 from agentperf_core.cache.stores import Store
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import ConfigError
@@ -70,6 +71,8 @@ class SemanticCache(ExactCache):
         ConfigError: if an argument is out of its range or not what its name says.
         MissingExtra: if numpy is not installed.
     """
+
+    wants_questions = True
 
     def __init__(  # noqa: PLR0913 - keyword-only settings, each with a default
         self,

@@ -13,6 +13,7 @@ from agentperf_core.cache.answers import Question
 from agentperf_core.cache.background import Background
 from agentperf_core.cache.semantic.acceptance import Acceptance, Verdict
 from agentperf_core.cache.semantic.agreement import agree, answer_form
+from agentperf_core.cache.semantic.looked import Looked
 from agentperf_core.cache.semantic.memory import Asked, Remembered, SemanticMemory
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.events import BUS, DecisionMade, EventBus
@@ -20,8 +21,6 @@ from agentperf_core.events import BUS, DecisionMade, EventBus
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from agentperf_core.cache.semantic.tier import Looked
 
 __all__ = ["Agreement", "Kept", "Lessons"]
 

@@ -5,44 +5,27 @@ Looking up is embed, search, judge; learning comes after the answer went out, se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 from agentperf_core.cache.answers import Question
 from agentperf_core.cache.embedding.queue import QuestionEmbedder
-from agentperf_core.cache.semantic.acceptance import Acceptance, Verdict
+from agentperf_core.cache.semantic.acceptance import Acceptance
 from agentperf_core.cache.semantic.features import Candidate
 from agentperf_core.cache.semantic.guards import refusal
 from agentperf_core.cache.semantic.lessons import Agreement, Kept, Lessons
-from agentperf_core.cache.semantic.memory import Asked, Near, Remembered, SemanticMemory
+from agentperf_core.cache.semantic.looked import Looked
+from agentperf_core.cache.semantic.memory import Asked, Near, SemanticMemory
 from agentperf_core.cache.semantic.questions import self_contained
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.cache.semantic.wording import Wording
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, run
 
-__all__ = ["Looked", "SemanticTier"]
+__all__ = ["SemanticTier"]
 
 _NEIGHBOURS = 8
 _FOLLOW_UPS = 64  # many conversations ask the same follow-up: the right parent may not be the first
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What a look-up found: the verdict and the nearest questions, best first."""
-
-    verdict: Verdict
-    near: Sequence[Near]
-
-    @property
-    def best(self) -> Remembered | None:
-        """The question whose answer would be served."""
-        best = self.verdict.best
-        if best is None:
-            return None
-        return next(one.remembered for one in self.near if one.ident == best.ident)
 
 
 class SemanticTier:
