@@ -239,17 +239,10 @@ class Acceptance:
         shadow = accept and self._random.random() < self.shadow_share
         with self._lock:
             self._counts["served"] += accept and not shadow
+        rivals, chance = rivals_of(best, candidates), self.shadow_share or 1.0
+        propensity = chance if accept else 1.0
         return Verdict(
-            accept,
-            shadow,
-            reason,
-            score,
-            threshold,
-            best,
-            rivals_of(best, candidates),
-            features,
-            (self.shadow_share or 1.0) if accept else 1.0,
-            alone,
+            accept, shadow, reason, score, threshold, best, rivals, features, propensity, alone
         )
 
     def _learner(self, verdict: Verdict) -> Learner:
