@@ -25,6 +25,7 @@ class LangChainDesk:
 
     def __init__(self, setup: DeskSetup) -> None:
         self._handler = LatencyCallbackHandler()
+        caches = setup.plugins
         self._agent = cast(
             "Any",  # a CompiledStateGraph with four type parameters that say nothing here
             create_agent(
@@ -37,7 +38,7 @@ class LangChainDesk:
                 ),
                 [StructuredTool.from_function(tool) for tool in setup.tools],
                 system_prompt=SYSTEM_PROMPT,
-                middleware=[ResponseCacheMiddleware()] if setup.plugins else [],
+                middleware=[ResponseCacheMiddleware(cache=caches.answers)] if caches else [],
                 checkpointer=InMemorySaver(),
                 name="support-desk",
             ),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage
-from llama_index.core.tools import FunctionTool
+from llama_index.core.tools import BaseTool, FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 
-from agentperf_core.bench.workloads import SYSTEM_PROMPT, DeskSetup
+from agentperf_core.bench.workloads import SYSTEM_PROMPT, TOOL_POLICIES, DeskSetup
 from agentperf_core.telemetry import LatencyReport
-from llamaindex_agentperf import CachedLLM, instrument
+from llamaindex_agentperf import CachedLLM, cached_tools, instrument
 
 __all__ = ["LlamaIndexDesk"]
 
@@ -36,10 +37,15 @@ class LlamaIndexDesk:
             "async_http_client": self._clients[1],
         }
         llm = OpenAILike(**options)
+        tools: Sequence[BaseTool] = [FunctionTool.from_defaults(tool) for tool in setup.tools]
+        caches = setup.plugins
+        if caches is not None:
+            llm = CachedLLM(llm, cache=caches.answers)
+            tools = cached_tools(tools, TOOL_POLICIES, cache=caches.tools)
         self._agent = FunctionAgent(
             name="support-desk",
-            tools=[FunctionTool.from_defaults(tool) for tool in setup.tools],
-            llm=CachedLLM(llm) if setup.plugins else llm,
+            tools=[*tools],
+            llm=llm,
             system_prompt=SYSTEM_PROMPT,
         )
         self._instrumentation = instrument()

@@ -228,7 +228,7 @@ class CachedChatModel(ChatModelWrapper):
             messages,
             stop,
             kwargs,
-            policy=self._core.policy,
+            cache=self._core,
             tenant=self._tenant,
             version=self._version,
         )

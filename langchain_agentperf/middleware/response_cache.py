@@ -115,9 +115,7 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         def live() -> Any:  # a coroutine, if the handler is that of an async agent
             return handler(watched(request, codec.changed))
 
-        asked = agent_request(
-            request, policy=self.cache.policy, tenant=self._tenant, version=self._version
-        )
+        asked = agent_request(request, cache=self.cache, tenant=self._tenant, version=self._version)
         # Only the side of a step that fits the handler is ever called.
         call: Step[Answer] = Step(live, live)
         itself = self._direct.met(handler)

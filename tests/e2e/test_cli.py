@@ -8,7 +8,7 @@ import pytest
 
 from agentperf_core.__main__ import main
 from agentperf_core.bench.endpoint import ScriptedEndpoint
-from agentperf_core.bench.workloads import desk_reply
+from agentperf_core.bench.workloads import SCENARIO, desk_reply
 from agentperf_core.telemetry import LatencyReport, Recorder
 
 
@@ -73,10 +73,12 @@ def test_demo_prints_a_table_and_writes_page_and_trace(
     assert "scripted stand-in" in output
     assert "model calls" in output
     assert "repeat an earlier one" in output
-    named = ("Waterfall:",)  # the folder is as long as it is
+    named = ("Waterfall:", "The store:")  # the folder is as long as it is
     assert all(len(line) <= 100 for line in output.splitlines() if not line.startswith(named))
-    for arm in ("bare", "plugins"):
-        assert LatencyReport.load(tmp_path / f"{framework}-{arm}.json").runs == 12
+    assert "semantic tier" in output
+    assert "started anew" in output
+    for arm in ("bare", "plugins", "anew"):
+        assert LatencyReport.load(tmp_path / f"{framework}-{arm}.json").runs == len(SCENARIO)
         assert "<svg" in (tmp_path / f"{framework}-{arm}.html").read_text(encoding="utf-8")
 
 
@@ -135,7 +137,7 @@ def test_with_key_and_url_in_the_environment_requests_go_there(
             "bench": ["--runs", "1", "--warmup", "1"],
         }
         assert main([command, *options[command], "--framework", "langchain"]) == 0
-        assert len(real.requests) >= 32 + 18
+        assert len(real.requests) >= sum(turn.llm_calls for turn in SCENARIO)
     output = capsys.readouterr().out
     assert "at OPENAI_BASE_URL" in output
     assert "stand-in" not in output

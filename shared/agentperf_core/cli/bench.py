@@ -12,12 +12,14 @@ from agentperf_core.bench import AgentBenchmark
 from agentperf_core.bench.workloads import (
     SCENARIO,
     DeskAgent,
+    DeskPlugins,
     SupportDesk,
     desk_agents,
+    desk_plugins,
     play,
 )
 from agentperf_core.cli._provider import add_options, introduction, provider
-from agentperf_core.cli.demo import check_frameworks
+from agentperf_core.cli.demo import check_frameworks, encoder_or_reason
 
 if TYPE_CHECKING:
     from agentperf_core.cli._types import Commands
@@ -43,10 +45,13 @@ def _run(options: argparse.Namespace) -> int:
     print(introduction(options))
     turns = f"{len(SCENARIO)} user turns a run, a fresh agent and cache every run"
     print(f"{options.framework}: {turns}\n", flush=True)
+    encoder, missing = encoder_or_reason()
+    if missing:
+        print(missing)
     comparison = asyncio.run(
         AgentBenchmark(seed=options.seed).acompare(
-            _target(kind, options, plugins=False),
-            _target(kind, options, plugins=True),
+            _target(kind, options, lambda: None),
+            _target(kind, options, lambda: desk_plugins(encoder=encoder)),
             pairs=options.runs,
             warmup=options.warmup,
             names=("bare", "with plug-ins"),
@@ -60,10 +65,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _target(
-    kind: type[DeskAgent], options: argparse.Namespace, *, plugins: bool
+    kind: type[DeskAgent],
+    options: argparse.Namespace,
+    plugins: Callable[[], DeskPlugins | None],
 ) -> Callable[[], Awaitable[None]]:
     async def scenario() -> None:
         with SupportDesk() as desk, provider(options) as there:
-            await play(kind, desk, provider=there, model=options.model, plugins=plugins)
+            await play(kind, desk, provider=there, model=options.model, plugins=plugins())
 
     return scenario

@@ -1,17 +1,28 @@
-"""A support desk over a real SQLite database: the five tools of the demo agent."""
+"""A support desk over a real SQLite database: five tools of the demo agent, and their policies."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
 
-__all__ = ["SupportDesk"]
+from agentperf_core.toolpolicy import ToolPolicy
+
+__all__ = ["TOOL_POLICIES", "SupportDesk"]
+
+TOOL_POLICIES: Mapping[str, ToolPolicy] = {
+    "find_customer": ToolPolicy(read_only=True, ttl_s=600, reads=["customers"]),
+    "list_orders": ToolPolicy(read_only=True, ttl_s=300, reads=["orders:{customer_id}"]),
+    "track_order": ToolPolicy(read_only=True, ttl_s=300, reads=["tracking:{order_id}"]),
+    "search_help": ToolPolicy(read_only=True, ttl_s=3600, reads=["help"]),
+    "open_ticket": ToolPolicy(writes=["tickets:{customer_id}"]),
+}
+"""What is declared of the desk's tools: four that read, and one that writes and always runs."""
 
 _SCHEMA = """
 create table customers (id integer primary key, name text, email text unique);
@@ -75,6 +86,7 @@ class SupportDesk:
         self._db = sqlite3.connect(path, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         self._lock = threading.Lock()
+        self._asked = 0
         with self._db:
             self._db.executescript(_SCHEMA)
             self._db.executemany("insert into customers values (?, ?, ?)", _CUSTOMERS)
@@ -124,10 +136,16 @@ class SupportDesk:
     def open_ticket(self, customer_id: int, subject: str) -> str:
         """Open a ticket for a person to look at."""
         with self._lock, self._db:
+            self._asked += 1
             cursor = self._db.execute(
                 "insert into tickets (customer_id, subject) values (?, ?)", (customer_id, subject)
             )
         return orjson.dumps({"ticket": cursor.lastrowid, "subject": subject}).decode()
+
+    def tools_ran(self) -> int:
+        """How many tool calls reached the desk."""
+        with self._lock:
+            return self._asked
 
     def tickets(self) -> int:
         """How many tickets were opened."""
@@ -151,10 +169,12 @@ class SupportDesk:
 
     def _one(self, query: str, *values: Any) -> str:
         with self._lock:
+            self._asked += 1
             row = self._db.execute(query, values).fetchone()
         return orjson.dumps(dict(row) if row is not None else {"error": "nothing found"}).decode()
 
     def _all(self, query: str, *values: Any) -> str:
         with self._lock:
+            self._asked += 1
             rows = self._db.execute(query, values).fetchall()
         return orjson.dumps([dict(row) for row in rows]).decode()

@@ -17,6 +17,8 @@ from agentperf_core.bench.endpoint import ChatRequest, Reply, text_of
 __all__ = ["desk_reply"]
 
 _EMAIL = re.compile(r"[\w.]+@[\w.]+\w")
+_RETURN = re.compile(r"\breturn\b.*\b(\d+) days\b")
+_DAYS_TO_RETURN = 30
 
 
 def desk_reply(request: ChatRequest) -> Reply:
@@ -30,12 +32,31 @@ def desk_reply(request: ChatRequest) -> Reply:
         return _ticket(question, results)
     if email is not None:
         return _track(results)
-    if question.endswith("?"):
-        if "search_help" not in results:
-            return Reply.calling(("search_help", {"question": question}))
-        page = results["search_help"]
-        return Reply(f"{page['body']} You can read more on our help page '{page['title']}'.")
-    return Reply("You are welcome! Write to us again whenever you need help.")
+    known = _by_heart(question.lower())
+    if known is None and question.endswith("?"):
+        return _help(question, results)
+    return Reply(known or "You are welcome! Write to us again whenever you need help.")
+
+
+def _by_heart(question: str) -> str | None:
+    """The answer to what the system prompt says; `None` if tools have to be asked."""
+    if "password" in question:
+        return "Choose 'Forgot password' on the sign-in page, and we send you a link to a new one."
+    if "pay" in question:
+        return "We take credit cards, PayPal and bank transfers."
+    days = _RETURN.search(question)
+    if days is None:
+        return None
+    if int(days[1]) <= _DAYS_TO_RETURN:
+        return f"Yes, after {days[1]} days you can still return it, for free."
+    return f"No, {days[1]} days are too long: we take things back for {_DAYS_TO_RETURN} days."
+
+
+def _help(question: str, results: Mapping[str, Any]) -> Reply:
+    if "search_help" not in results:
+        return Reply.calling(("search_help", {"question": question}))
+    page = results["search_help"]
+    return Reply(f"{page['body']} You can read more on our help page '{page['title']}'.")
 
 
 def _track(results: Mapping[str, Any]) -> Reply:
