@@ -396,6 +396,22 @@ class TestAcrossProcesses:
         ask(later, desk, asked("Is the moon far away from here?"), "the moon")
         assert decided(ask(later, desk, asked(CARD_AGAIN), "x")) == ("hit", "semantic")
 
+    def test_after_a_restart_an_equal_question_brings_back_the_others(self, tmp_path: Any):
+        desk = Desk()
+        ask(made(store=SQLiteStore(tmp_path / "c.db")), desk, asked(CARD), CARD)
+        later = made(store=SQLiteStore(tmp_path / "c.db"))
+        assert decided(ask(later, desk, asked(CARD), "x")) == ("hit", "exact")
+        assert decided(ask(later, desk, asked(CARD_AGAIN), "x")) == ("hit", "semantic")
+
+    def test_a_bad_answer_is_forgotten_that_no_question_of_this_process_knows(self, tmp_path: Any):
+        desk = Desk()
+        first = ask(made(store=SQLiteStore(tmp_path / "c.db")), desk, asked(CARD), CARD).decision
+        assert first is not None
+        assert first.key is not None
+        later = made(store=SQLiteStore(tmp_path / "c.db"))
+        assert run(later.report_bad_hit(first.key)) == 1
+        assert decided(ask(later, desk, asked(CARD), "x"))[0] == "miss"
+
     def test_a_restart_goes_on_with_the_thresholds_that_were_learnt(self, tmp_path: Any):
         ends = ("fishing", "cooking", "sailing", "singing", "knitting", "riding", "painting")
         places = ("lake", "kitchen", "garden", "valley", "harbour", "attic", "forest", "desert")

@@ -114,6 +114,14 @@ class SemanticCache(ExactCache):
         )
         self._counter.estimate = self.tier.acceptance.estimate
 
+    def claim(
+        self, request: CacheRequest, codec: AnswerCodec[T], *, refresh: Step[T] | None = None
+    ) -> Flow[Hit[T] | Lease[T]]:
+        """Like `ExactCache.claim`; also has the scope's questions read that others have stored."""
+        if request.question is not None:
+            self.tier.lessons.follow(request.question.scope)
+        return (yield from super().claim(request, codec, refresh=refresh))
+
     def acquire(
         self, request: CacheRequest, codec: AnswerCodec[T], *, refresh: Step[T] | None = None
     ) -> Flow[Hit[T] | Lease[T]]:
@@ -174,6 +182,8 @@ class SemanticCache(ExactCache):
             entry: the decision's `entry`.
         """
         keys = self.tier.lessons.correct(entry)
+        if not keys:
+            return (yield from super().report_bad_hit(entry))
         for key in keys:
             yield from Step(self.store.delete, self.store.adelete, key)
         return len(keys)
@@ -184,7 +194,8 @@ class SemanticCache(ExactCache):
         return (yield from super().clear())
 
     def drain(self, timeout_s: float | None = None) -> None:
-        """Wait until what was answered so far has been learnt, at most `timeout_s` seconds."""
+        """Like `ExactCache.drain`, and until what was answered so far has been learnt."""
+        super().drain(timeout_s)
         self.tier.lessons.drain(timeout_s)
 
     def _searched(

@@ -69,7 +69,6 @@ class SemanticTier:
 
     def knows(self, question: Question) -> bool:
         """Whether anything in the question's scope could be found at all."""
-        self.lessons.follow(question.scope)
         follow_up = question.parent is not None
         return self.memory.size(question.scope, follow_up=follow_up) > 0 or (
             follow_up
