@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agentperf_core.cache import CachePolicy, CacheRequest, MessageParts, Unkeyable, canonical
 from agentperf_core.cache.answers import Question
 from agentperf_core.cache.requests.build import build_request, request_or_bypass
-from agentperf_core.cache.requests.keys import RequestView
+from agentperf_core.cache.requests.keys import Fixed, RequestView
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import Event, EventBus, Fault
 
@@ -97,8 +97,30 @@ def test_everything_but_the_conversation_is_the_scope():
     assert len(found) == len(CHANGES)
     here = question(request()).scope
     assert here not in found
-    assert question(request(**ONLY_THE_CONVERSATION["history"])).scope == here
     assert question(request(**ONLY_THE_CONVERSATION["question"])).scope == here
+
+
+def in_scope(*messages: MessageParts) -> tuple[str, str | None]:
+    found = question(request(messages=[*messages, MessageParts("user", "Which one is cheaper?")]))
+    return found.scope, found.parent
+
+
+def test_of_a_conversation_only_the_turns_that_a_question_leans_on_may_be_worded_otherwise():
+    """What a user pasted two turns ago, or an assistant listed, went into the answer."""
+    hotels = MessageParts("user", "Name two hotels in the centre of Rome.")
+    listed = MessageParts("assistant", "1. Ritz 2. Hilton")
+    scope, parent = in_scope(hotels, listed)
+    assert parent == hotels.content
+    reworded = MessageParts("user", "Which two hotels are in the centre of Rome?")
+    assert in_scope(reworded, listed)[0] == scope
+    others = [
+        (hotels, MessageParts("assistant", "1. Plaza 2. Astoria")),
+        (MessageParts("user", "I am on a budget of 40 euros."), hotels, listed),
+        (MessageParts("document", "Prices of 2019"), hotels, listed),
+        (hotels, listed, MessageParts("function", "17", name="stock")),
+        (hotels, listed, MessageParts("tool", "17")),
+    ]
+    assert len({in_scope(*messages)[0] for messages in others} | {scope}) == len(others) + 1
 
 
 def test_what_cannot_change_the_answer_changes_no_key():
@@ -237,7 +259,8 @@ def test_a_question_is_what_a_user_says_in_words_alone(messages: list[MessagePar
 
 
 def test_questions_are_values_and_quote_nobody():
-    one = Question("0f" * 32, "and the secret?", earlier=["What is the first secret of Rome?"])
+    settled = ("0f" * 32, "What is the first secret of Rome?")
+    one = Question.later("and the secret?", lambda: settled)
     two = Question("0f" * 32, "and the secret?", "What is the first secret of Rome?")
     assert one == two
     assert hash(one) == hash(two)
@@ -463,3 +486,33 @@ def test_a_policy_is_a_value_that_nobody_can_change():
     routes["faq"] = None
     assert set(policy.routes) == {"live"}
     assert len({policy, policy}) == 1
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_a_cache_that_reads_no_questions_has_the_same_keys_without_them(*, normalise: bool):
+    policy = CachePolicy(normalise=normalise)
+    with_question = request("Why is it blue?", policy=policy)
+    without = request("Why is it blue?", policy=policy, questions=False)
+    assert (without.key, without.wording) == (with_question.key, with_question.wording)
+    assert (without.question is None) is not normalise, "the normal form needs it"
+
+
+def test_messages_as_plain_tuples_are_the_same_request():
+    plain = [tuple(SYSTEM), tuple(ASKED)]
+    assert request(messages=plain) == request()
+    seen: list[str] = []
+
+    def key_fn(view: RequestView) -> object:
+        seen.extend(parts.role for parts in view.messages)
+        return view.text
+
+    assert request(messages=plain, policy=CachePolicy(key_fn=key_fn)).key is not None
+    assert seen == ["system", "user"]
+
+
+def test_a_model_with_its_canonical_form_is_the_same_model():
+    fixed = Fixed(BASE["model"])
+    assert request(model=fixed) == request()
+    ignoring = CachePolicy(ignore=frozenset({"temperature"}))
+    assert request(model=fixed, policy=ignoring) == request(policy=ignoring)
+    assert request(model=Fixed({"temperature": math.nan})).key is None

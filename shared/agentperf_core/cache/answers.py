@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -38,60 +38,73 @@ class Question:
     """What a request asks in words, for the semantic tier.
 
     Attributes:
-        scope: digest of everything but the conversation: tenant, version, model, system prompts,
-            tools, parameters. Questions of different scopes never meet.
+        scope: digest of everything that must be equal to the letter: tenant, version, model, system
+            prompts, tools, parameters, and of the conversation all but `text` and `parent`.
+            Questions of different scopes never meet.
         text: the last user turn.
-
-    Args:
-        scope: see above.
-        text: see above.
         parent: the user turns before it, back to the last self-contained one, joined by newlines;
             `None` at the start of a conversation.
-        earlier: in place of `parent`, all user turns before it, oldest first.
 
     Example:
-        >>> question = Question("0f", "and on Mondays?", earlier=["When does the Louvre open?"])
-        >>> question.parent
+        >>> Question("0f", "and on Mondays?", "When does the Louvre open?").parent
         'When does the Louvre open?'
     """
 
-    __slots__ = ("_earlier", "_parent", "scope", "text")
+    __slots__ = ("_settle", "_settled", "text")
 
-    def __init__(
-        self, scope: str, text: str, parent: str | None = None, *, earlier: Sequence[str] = ()
-    ) -> None:
-        self.scope = scope
+    def __init__(self, scope: str, text: str, parent: str | None = None) -> None:
         self.text = text
-        self._parent = parent
-        self._earlier = earlier
+        self._settled: tuple[str, str | None] | None = (scope, parent)
+        self._settle: Callable[[], tuple[str, str | None]] | None = None
+
+    @classmethod
+    def later(cls, text: str, settle: Callable[[], tuple[str, str | None]]) -> Question:
+        """A question whose scope and parent are found when asked for, since exact hits never ask.
+
+        Args:
+            text: the last user turn.
+            settle: gives scope and parent.
+        """
+        made = cls("", text)
+        made._settled, made._settle = None, settle
+        return made
+
+    @property
+    def scope(self) -> str:
+        """See the class."""
+        return self._values()[0]
 
     @property
     def parent(self) -> str | None:
-        """The turns that the text may lean on; found when asked, since exact hits never ask."""
-        if self._earlier:
-            from agentperf_core.cache.semantic.questions import parent_of
-
-            self._parent = parent_of((*self._earlier, self.text))
-            self._earlier = ()
-        return self._parent
+        """See the class."""
+        return self._values()[1]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Question) and self._values() == other._values()
+        return (
+            isinstance(other, Question)
+            and self.text == other.text
+            and self._values() == other._values()
+        )
 
     def __hash__(self) -> int:
-        return hash(self._values())
+        return hash((self.text, self._values()))
 
     def __repr__(self) -> str:
         # No text: a question may end up in a log by way of an error.
-        return f"Question(scope={self.scope[:8]!r}, {len(self.text)} characters)"
+        return f"Question({len(self.text)} characters)"
 
-    def _values(self) -> tuple[str, str, str | None]:
-        return self.scope, self.text, self.parent
+    def _values(self) -> tuple[str, str | None]:
+        found = self._settled
+        if found is None:
+            found = self._settled = self._settle() if self._settle is not None else ("", None)
+            self._settle = None
+        return found
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, here and in `CacheDecision`: a setter of its own per field costs a hit 3 us.
+@dataclass(slots=True)
 class CacheRequest:
-    """One request as the cache sees it; `build_request` makes it.
+    """One request as the cache sees it; `build_request` makes it, and nobody changes it.
 
     Attributes:
         key: what the store is asked for; `None` if the request cannot be cached.
@@ -114,7 +127,7 @@ class CacheRequest:
     policy: CachePolicy | None = field(default=None, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hit(Generic[T]):
     """An answer that is there: a fresh copy, marked with the decision."""
 

@@ -37,6 +37,7 @@ class ExactCache(Claims):
     Attributes:
         store: where answers live.
         policy: what may be cached.
+        wants_questions: whether its requests must say what they ask in words; exact hits need not.
 
     Raises:
         ConfigError: if `max_wait_s` is not positive, or a policy says `across_processes=True` where

@@ -62,7 +62,8 @@ class Claims(Shelf):
         landed = self._flight.landed
         entry = yield from self._entry(request)
         if entry is not None:
-            hit = yield from self._found(request, entry, codec, refresh)
+            hit = self._fresh(request, entry, codec)
+            hit = hit or (yield from self._stale(request, entry, codec, refresh))
             if hit is not None:
                 return hit
         joined = yield from self._flight.join(request.key)
@@ -97,13 +98,15 @@ class Claims(Shelf):
         """
         return decision
 
-    def _found(
+    def _fresh(self, request: CacheRequest, entry: Entry, codec: AnswerCodec[T]) -> Hit[T] | None:
+        if self._freshness(request, entry) != "fresh":
+            return None
+        return self.serve(request, entry, codec, "hit")
+
+    def _stale(
         self, request: CacheRequest, entry: Entry, codec: AnswerCodec[T], refresh: Step[T] | None
     ) -> Flow[Hit[T] | None]:
-        state = self._freshness(request, entry)
-        if state == "fresh":
-            return self.serve(request, entry, codec, "hit")
-        if state == "over" or refresh is None:
+        if refresh is None or self._freshness(request, entry) != "stale":
             return None
         reason = "an answer past its time, while a new one is made"
         hit = self.serve(request, entry, codec, "hit", reason=reason, stale=True)

@@ -38,10 +38,13 @@ class Shelf(Upkeep):
     Attributes:
         store: where answers live.
         policy: what may be cached.
+        wants_questions: whether its requests must say what they ask in words; exact hits need not.
 
     Raises:
         ConfigError: if the store lacks a method.
     """
+
+    wants_questions = False
 
     def __init__(
         self,
@@ -55,8 +58,10 @@ class Shelf(Upkeep):
         super().__init__(checked(store) if store is not None else MemoryStore(clock=clock))
         self.policy = policy if policy is not None else CachePolicy()
         self._guarded = guarded(self.store, clock=clock, bus=bus)
-        self._never_waits = getattr(type(self.store), "aget", None) is NeverWaits.aget
+        self._never_waits = getattr(type(self.store), "aget", None) is vars(NeverWaits)["aget"]
         self._keep_questions = keep_questions
+        if keep_questions:
+            self.wants_questions = True
         self._clock = clock
         self._bus = bus
         self._counter = StatsCounter()

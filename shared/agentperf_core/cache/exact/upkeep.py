@@ -6,9 +6,9 @@ from agentperf_core.cache.stores import Store
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, Step
 
-__all__ = ["Upkeep"]
+__all__ = ["ENTRY_DIGITS", "Upkeep"]
 
-_ID = 16  # digits of a key that a decision gives as its `entry`
+ENTRY_DIGITS = 16  # digits of a key that a decision gives as its `entry`
 
 
 class Upkeep:
@@ -42,9 +42,10 @@ class Upkeep:
             ConfigError: if it is none.
             Exception: whatever the store raises.
         """
-        if len(entry) < _ID:
+        if len(entry) < ENTRY_DIGITS:
             msg = (
-                f"entry must be the entry of a CacheDecision, got {entry!r}; give all {_ID} digits"
+                f"entry must be the entry of a CacheDecision, got {entry!r}; give all "
+                f"{ENTRY_DIGITS} digits"
             )
             raise ConfigError(msg)
         keys = yield from Step(self._keys, self._akeys, entry)

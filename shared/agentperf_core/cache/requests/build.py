@@ -6,14 +6,14 @@ Nothing in here raises into a call: what cannot be keyed goes past the cache, wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
-
-import orjson
+from typing import Any, NamedTuple, cast
 
 from agentperf_core.cache.answers import CacheRequest, Question
 from agentperf_core.cache.policy import CachePolicy
 from agentperf_core.cache.requests.keys import (
+    Fixed,
     MessageParts,
+    Parts,
     RequestView,
     Unkeyable,
     canonical,
@@ -22,6 +22,7 @@ from agentperf_core.cache.requests.keys import (
     scope_digest,
 )
 from agentperf_core.cache.requests.normal import normalised
+from agentperf_core.cache.requests.questions import question_of
 from agentperf_core.events import BUS, EventBus
 
 __all__ = ["build_request", "request_or_bypass"]
@@ -52,7 +53,7 @@ def build_request(  # noqa: PLR0913 - keyword-only settings, each with a default
     *,
     policy: CachePolicy,
     model: Mapping[str, Any],
-    messages: Iterable[MessageParts],
+    messages: Iterable[Parts],
     tools: Sequence[bytes] = (),
     params: Mapping[str, Any] | None = None,
     tenant: str | Callable[[], str | None] | None = None,
@@ -61,6 +62,7 @@ def build_request(  # noqa: PLR0913 - keyword-only settings, each with a default
     temperature: float | None = None,
     tags: Sequence[str] = (),
     expires_at: float | None = None,
+    questions: bool = True,
     bus: EventBus = BUS,
 ) -> CacheRequest:
     """The request as the cache sees it; one that has no key goes past the cache and says why.
@@ -68,7 +70,8 @@ def build_request(  # noqa: PLR0913 - keyword-only settings, each with a default
     Args:
         policy: the cache's policy; where it has routes, the one of this request's route counts.
         model: the model's class, name and behaviour parameters, read live.
-        messages: system prompt and history in order; users speak as `"user"`.
+        messages: system prompt and history in order, as `MessageParts` or as plain tuples of its
+            fields; users speak as `"user"`.
         tools: canonical tool schemas; their order does not matter.
         params: parameters of this call (tool choice, stop, response format).
         tenant: whose answers these are, or a function that says so.
@@ -77,6 +80,7 @@ def build_request(  # noqa: PLR0913 - keyword-only settings, each with a default
         temperature: what the call asks for; `None` if it leaves that to the provider.
         tags: names by which the answer can be forgotten, such as `"order:17"`.
         expires_at: seconds since the Unix epoch: tool results in the history expire then.
+        questions: whether to say what is asked in words, see `ExactCache.wants_questions`.
         bus: is told of errors.
 
     Example:
@@ -89,14 +93,15 @@ def build_request(  # noqa: PLR0913 - keyword-only settings, each with a default
         'it has no tenant, and the policy says require_tenant=True'
     """
     try:
-        view = RequestView(model, tuple(messages), tools, params, _tenant(tenant), version)
-        chosen = policy if policy.route is None else _routed(policy, policy.route(view))
+        whose = None if tenant is None else _tenant(tenant)
+        asked = _Asked(model, list(messages), tools, params or {}, whose, version)
+        chosen = policy if policy.route is None else _routed(policy, policy.route(asked.view()))
         if isinstance(chosen, str):
             return CacheRequest(None, chosen)
-        refusal = _refused(chosen, view.tenant) or chosen.refuse_request(temperature=temperature)
+        refusal = _refused(chosen, whose) or chosen.refuse_request(temperature=temperature)
         if refusal:
             return CacheRequest(None, refusal)
-        key, wording, question = _keyed(chosen, view, index_versions)
+        key, wording, question = _keyed(chosen, asked, index_versions, questions=questions)
     except Exception as error:
         return _without_key(error, bus)
     return CacheRequest(
@@ -111,6 +116,21 @@ def build_request(  # noqa: PLR0913 - keyword-only settings, each with a default
     )
 
 
+class _Asked(NamedTuple):
+    """A `RequestView` before anybody wants to see it."""
+
+    model: Mapping[str, Any]
+    messages: Sequence[Parts]
+    tools: Sequence[bytes]
+    params: Mapping[str, Any]
+    tenant: str | None
+    version: str
+
+    def view(self) -> RequestView:
+        messages = [MessageParts(*parts) for parts in self.messages]
+        return RequestView(self.model, messages, *self[2:])
+
+
 def _without_key(error: Exception, bus: EventBus) -> CacheRequest:
     if isinstance(error, Unkeyable):
         return CacheRequest(None, f"the request has no key: {error}")
@@ -118,7 +138,7 @@ def _without_key(error: Exception, bus: EventBus) -> CacheRequest:
     return CacheRequest(None, f"the request has no key: {type(error).__name__}")
 
 
-def _tenant(given: str | Callable[[], str | None] | None) -> str | None:
+def _tenant(given: str | Callable[[], str | None]) -> str | None:
     tenant = given() if callable(given) else given
     if tenant is not None and not isinstance(tenant, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users' functions return ids
         msg = f"a tenant is a name, got a {type(tenant).__name__}; give its str()"
@@ -143,26 +163,37 @@ def _refused(policy: CachePolicy, tenant: str | None) -> str | None:
 
 
 def _keyed(
-    policy: CachePolicy, view: RequestView, index_versions: Mapping[str, str] | Sequence[str]
+    policy: CachePolicy,
+    asked: _Asked,
+    index_versions: Mapping[str, str] | Sequence[str],
+    *,
+    questions: bool,
 ) -> tuple[str | None, str | None, Question | None]:
     """Key, wording and question; no key if `key_fn` wants none."""
-    model, params = view.model, view.params or {}
+    model, messages, tools, params, tenant, version = asked
     if policy.ignore:
         model, params = _without(model, policy.ignore), _without(params, policy.ignore)
-    versions = index_versions if isinstance(index_versions, Mapping) else sorted(index_versions)
+    versions = index_versions
+    if versions and not isinstance(versions, Mapping):
+        versions = sorted(versions)
     # Without a None at the top: `canonical` then need not look for NaN, which is half its price.
-    absent = sorted(name for name in params if params[name] is None)
-    given = {name: params[name] for name in params if params[name] is not None}
-    tenant = () if view.tenant is None else (view.tenant,)
-    head = (tenant, view.version, versions, model, given, absent)
-    scope = scope_digest(head, view.tools, view.messages)
+    absent = sorted([name for name in params if params[name] is None])
+    given = (
+        {name: params[name] for name in params if params[name] is not None} if absent else params
+    )
+    whose = () if tenant is None else (tenant,)
+    rest = canonical((whose, version, versions, given, absent))
+    form = model.form if type(model) is Fixed else canonical(model)
+    scope = scope_digest((form, rest), tools, messages)
     if policy.key_fn is not None:
-        own = policy.key_fn(view)
+        own = policy.key_fn(asked.view())
         key = None if own is None else conversation_key(scope, (canonical(own),), kind=b"own")
         return key, None, None
-    pieces = conversation_pieces(view.messages)
+    pieces = conversation_pieces(messages)
     exact = conversation_key(scope, pieces)
-    question = _question(scope, view.messages)
+    if not (questions or policy.normalise):
+        return exact, None, None
+    question = question_of(scope, messages)
     if question is None or not policy.normalise:
         return exact, None, question
     pieces[-1:] = conversation_pieces((MessageParts("user", normalised(question.text)),))
@@ -180,48 +211,6 @@ def _without(values: Mapping[str, Any], ignore: frozenset[str]) -> dict[str, Any
             value = {key: inner[key] for key in inner if key not in ignore}  # noqa: PLW2901 - the same value, less of it
         kept[name] = value
     return kept
-
-
-def _question(scope: bytes, messages: Sequence[MessageParts]) -> Question | None:
-    """What the user asks last; `None` if that cannot be said in words alone."""
-    if not messages or messages[-1].role != "user":
-        return None
-    texts: list[str] = []
-    for _, content, name, calls, extra, _, _ in [parts for parts in messages if parts[0] == "user"]:
-        if name is not None or extra or calls:
-            return None  # more than words: who says it, or what else goes with it
-        text = content if isinstance(content, str) else _text_of_blocks(content)
-        if text is None:
-            return None
-        texts.append(text)
-    text = texts.pop()
-    if not text.strip():
-        return None
-    return Question(_with_findings(scope, messages), text, earlier=texts)
-
-
-def _with_findings(scope: bytes, messages: Sequence[MessageParts]) -> str:
-    """The scope of a question: what tools have found in the conversation must be the same, too."""
-    found = [parts for parts in messages if parts.answers is not None]
-    if not found:
-        return scope.hex()
-    return conversation_key(scope, conversation_pieces(found), kind=b"findings")
-
-
-def _text_of_blocks(content: bytes) -> str | None:
-    """The text of content that is a list of text blocks and nothing else."""
-    try:
-        blocks = cast("list[Any]", orjson.loads(content))
-        if not isinstance(blocks, list):  # pyright: ignore[reportUnnecessaryIsInstance] - any JSON
-            return None
-        texts = [
-            block if isinstance(block, str) else block["text"]
-            for block in blocks
-            if isinstance(block, str) or (block["type"] == "text" and len(block) == 2)
-        ]
-    except (KeyError, TypeError, ValueError):
-        return None
-    return "\n".join(texts) if blocks and len(texts) == len(blocks) else None
 
 
 def _name(model: Mapping[str, Any]) -> str | None:

@@ -11,9 +11,34 @@ from typing import Any, cast
 
 import orjson
 
-__all__ = ["Unkeyable", "canonical", "check_finite"]
+__all__ = ["Fixed", "Unkeyable", "canonical", "check_finite"]
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+
+
+class Fixed(dict[str, Any]):
+    """Plain data that nobody changes any more, so that its canonical form is made once.
+
+    For the identities of models, which are the same from call to call.
+
+    Args:
+        values: the data.
+
+    Example:
+        >>> Fixed({"model": "m"}).form
+        b'{"model":"m"}'
+    """
+
+    __slots__ = ("_form",)
+
+    @property
+    def form(self) -> bytes:
+        """Its canonical form; `Unkeyable` if it has none."""
+        try:
+            return self._form
+        except AttributeError:
+            self._form = canonical(self)
+            return self._form
 
 
 class Unkeyable(Exception):  # noqa: N818 - an event, not a failure of ours

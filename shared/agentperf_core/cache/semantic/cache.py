@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TypeVar
 
 from agentperf_core.cache.answers import AnswerCodec, CacheRequest, Hit
-from agentperf_core.cache.codec import pack
 from agentperf_core.cache.decisions import CacheDecision
 from agentperf_core.cache.embedding.queue import QuestionEmbedder
-from agentperf_core.cache.exact.cache import ExactCache
 from agentperf_core.cache.exact.lease import Lease
+from agentperf_core.cache.exact.upkeep import ENTRY_DIGITS
 from agentperf_core.cache.policy import CachePolicy
 from agentperf_core.cache.semantic.acceptance import Acceptance
+from agentperf_core.cache.semantic.aliases import Aliases
 from agentperf_core.cache.semantic.guards import GuardProfile
 from agentperf_core.cache.semantic.lessons import Agreement, Kept
 from agentperf_core.cache.semantic.looked import Looked
 from agentperf_core.cache.semantic.memory import SemanticMemory
 from agentperf_core.cache.semantic.race import Answered, Race, checked_race, race
+from agentperf_core.cache.semantic.serving import Mode, Serving
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.cache.semantic.tier import SemanticTier
 from agentperf_core.cache.stores import Store
@@ -31,11 +31,8 @@ __all__ = ["Mode", "SemanticCache"]
 
 T = TypeVar("T")
 
-Mode: TypeAlias = Literal["serve", "shadow"]
-"""Serve what is accepted, or only measure what would have been served."""
 
-
-class SemanticCache(ExactCache):
+class SemanticCache(Serving):
     """Serves equal requests like `ExactCache`, and questions that mean the same where that is safe.
 
     Only the last user turn is compared by meaning (and what the user said before it, in a
@@ -63,6 +60,7 @@ class SemanticCache(ExactCache):
         shadow_share: share of the accepted look-ups that are checked by a real call.
         max_questions: how many questions to keep in memory.
         follow_s: seconds between two looks at what other processes have learnt.
+        patience_s: seconds that a look-up waits for the encoder; it goes on behind.
         max_wait_s: see `ExactCache`.
         clock: where the time comes from.
         bus: receives decisions and faults.
@@ -88,6 +86,7 @@ class SemanticCache(ExactCache):
         shadow_share: float = 0.03,
         max_questions: int = 100_000,
         follow_s: float = 5.0,
+        patience_s: float = 1.0,
         max_wait_s: float | None = 60.0,
         clock: Clock = SYSTEM_CLOCK,
         bus: EventBus = BUS,
@@ -103,23 +102,28 @@ class SemanticCache(ExactCache):
             embedder = QuestionEmbedder(embedder)
         shared = None
         if not self.store.in_process:
-            shared = SharedQuestions(self.store, embedder.name, follow_s=follow_s, clock=clock)
+            shared = SharedQuestions(
+                self.store, embedder.name, follow_s=follow_s, clock=clock, bus=bus
+            )
         self.tier = SemanticTier(
             embedder,
             acceptance=Acceptance(max_error=max_error, profile=guards, shadow_share=shadow_share),
             memory=SemanticMemory(max_entries=max_questions),
             shared=shared,
             agreement=agreement,
+            patience_s=patience_s,
+            clock=clock,
             bus=bus,
         )
+        self.aliases = Aliases()
         self._counter.estimate = self.tier.acceptance.estimate
 
     def claim(
         self, request: CacheRequest, codec: AnswerCodec[T], *, refresh: Step[T] | None = None
     ) -> Flow[Hit[T] | Lease[T]]:
-        """Like `ExactCache.claim`; also has the scope's questions read that others have stored."""
+        """Like `ExactCache.claim`; also has the questions read that others have stored."""
         if request.question is not None:
-            self.tier.lessons.follow(request.question.scope)
+            self.tier.lessons.follow()
         return (yield from super().claim(request, codec, refresh=refresh))
 
     def acquire(
@@ -129,7 +133,11 @@ class SemanticCache(ExactCache):
         got = yield from super().acquire(request, codec, refresh=refresh)
         if isinstance(got, Hit):
             return got
-        hit = yield from self._searched(got, codec)
+        try:
+            hit = yield from self.searched(got, codec)
+        except BaseException as error:  # who waits for this caller must not wait for ever
+            got.fail(error)
+            raise
         return got if hit is None else hit
 
     def ask(
@@ -139,14 +147,20 @@ class SemanticCache(ExactCache):
         question = lease.request.question
         if question is None or not self.tier.knows(question):
             return (yield from call)
-        if live or self._race == "never" or self.mode == "shadow":
-            hit = None if self.mode == "shadow" else (yield from self._searched(lease, codec))
+        hit = yield from self.asked_before(lease, codec)
+        if hit is not None:
+            return hit
+        if self.mode == "shadow":
+            self.tier.begin(question)
+            return (yield from call)
+        if live or self._race == "never":
+            hit = yield from self.searched(lease, codec)
             return (yield from call) if hit is None else hit
         won = yield from race(
             call,
-            self.tier.begin(question),
-            lambda begun: self._searched(lease, codec, abandoned=begun),
+            lambda begun: self.searched(lease, codec, abandoned=begun),
             threads=self._race == "always",
+            ready=self.tier.begin(question),
         )
         return won.answer if isinstance(won, Answered) else won
 
@@ -159,6 +173,8 @@ class SemanticCache(ExactCache):
             return decision
         looked = lease.memo if isinstance(lease.memo, Looked) else None
         try:
+            if looked is None and self.tier.knows(question):
+                looked = self.tier.glance(question)
             facts = codec.facts(answer)
             said = None if facts.tool_calls else facts.text
         except Exception as error:
@@ -181,9 +197,10 @@ class SemanticCache(ExactCache):
         Args:
             entry: the decision's `entry`.
         """
-        keys = self.tier.lessons.correct(entry)
+        keys = self.tier.lessons.correct(entry) if len(entry) >= ENTRY_DIGITS else []
         if not keys:
             return (yield from super().report_bad_hit(entry))
+        self.aliases.forget(keys)
         for key in keys:
             yield from Step(self.store.delete, self.store.adelete, key)
         return len(keys)
@@ -191,40 +208,10 @@ class SemanticCache(ExactCache):
     def clear(self) -> Flow[int]:
         """Forget every answer and every question; what was learnt about thresholds stays."""
         self.tier.lessons.forget_all()
+        self.aliases = Aliases()
         return (yield from super().clear())
 
     def drain(self, timeout_s: float | None = None) -> None:
         """Like `ExactCache.drain`, and until what was answered so far has been learnt."""
         super().drain(timeout_s)
         self.tier.lessons.drain(timeout_s)
-
-    def _searched(
-        self, lease: Lease[T], codec: AnswerCodec[T], **details: Any
-    ) -> Flow[Hit[T] | None]:
-        """The stored answer of a question that means the same; never raises."""
-        question = lease.request.question
-        if question is None or not self.tier.knows(question):
-            return None
-        looked = yield from self.tier.look(question)
-        lease.memo = looked
-        if looked is None or looked.best is None or self.mode == "shadow":
-            return None
-        verdict = looked.verdict
-        if not verdict.accept or verdict.shadow:
-            return None
-        best = looked.best
-        entry = yield from self.look(best.key)
-        if entry is None:
-            self.tier.memory.forget(best.key)
-            return None
-        said: Mapping[str, Any] = {
-            "tier": "semantic",
-            "reason": verdict.reason,
-            "score": verdict.chance,
-            "entry": best.key[:16],
-            **details,
-        }
-        hit = self.serve(lease.request, entry, codec, "hit", **said)
-        if hit is not None:
-            lease.pass_on(pack(entry))
-        return hit

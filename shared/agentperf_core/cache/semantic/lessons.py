@@ -73,10 +73,10 @@ class Lessons:
         self._background = Background("agentperf-semantic", where="cache.semantic", bus=bus)
         self._restored = shared is None
 
-    def follow(self, scope: str) -> None:
-        """Learn what other processes, or this one before a restart, know of a scope; later."""
-        if self._shared is not None and self._shared.due(scope):
-            self._background.submit(lambda: self._follow(scope))
+    def follow(self) -> None:
+        """Learn what other processes, or this one before a restart, have learnt; later."""
+        if self._shared is not None and self._shared.due():
+            self._background.submit(self._follow)
 
     def begin(self, job: Callable[[], None]) -> None:
         """Do something after the answer went out."""
@@ -165,7 +165,7 @@ class Lessons:
             )
         )
 
-    def _follow(self, scope: str) -> None:
+    def _follow(self) -> None:
         if self._shared is None:
             return
         if not self._restored:
@@ -173,6 +173,6 @@ class Lessons:
             state = self._shared.load_state()
             if state is not None:
                 self._acceptance.restore(state)
-        for remembered, asked in self._shared.new(scope):
+        for scope, remembered, asked in self._shared.new(self._memory.max_entries):
             if remembered.key not in self._memory:
                 self._memory.add(scope, remembered, asked)

@@ -83,7 +83,7 @@ class SemanticMemory:
 
     def __init__(self, *, max_entries: int = 100_000) -> None:
         require_positive(max_entries=max_entries)
-        self._max_entries = max_entries
+        self.max_entries = max_entries
         self._rooms: dict[tuple[str, bool], _Room] = {}
         self._places: OrderedDict[int, tuple[str, bool]] = OrderedDict()
         self._by_key: dict[str, set[int]] = {}
@@ -135,7 +135,7 @@ class SemanticMemory:
                 room.asked[ident] = asked
             self._places[ident] = place
             self._by_key.setdefault(remembered.key, set()).add(ident)
-            while len(self._places) > self._max_entries:
+            while len(self._places) > self.max_entries:
                 self._drop(next(iter(self._places)))
 
     def forget(self, key: str) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from agentperf_core.errors import ConfigError
@@ -50,29 +51,33 @@ class Answered(Generic[T]):
 
 
 def race(
-    call: Step[T], ready: Future[Any], look: Look[H], *, threads: bool
+    call: Step[T], look: Look[H], *, threads: bool, ready: Future[Any]
 ) -> Step[Answered[T] | H]:
-    """Make the call and look meanwhile; what `look` finds before the call ends is taken.
+    """Make the call and look meanwhile; what `look` finds before the call has answered is taken.
+
+    A call that fails at once has not answered: then the look-up goes on, and what it finds is given
+    in place of the error.
 
     Args:
         call: the model call.
-        ready: done as soon as `look` can go on without waiting (the question has its vector).
-        look: the look-up; it must not raise.
+        look: the look-up; it must not raise, and must end.
         threads: also begin calls that are not awaited, in a thread.
+        ready: for these: done as soon as `look` need not wait any more.
 
     Raises:
         BaseException: what the call raised.
     """
-    return Step(_race if threads else _in_turn, _arace, call, ready, look)
+    if threads:
+        return Step(partial(_race, ready), _arace, call, look)
+    return Step(_in_turn, _arace, call, look)
 
 
-def _in_turn(call: Step[T], ready: Future[Any], look: Look[H]) -> Answered[T] | H:
-    wait((ready,))
+def _in_turn(call: Step[T], look: Look[H]) -> Answered[T] | H:
     found = run(look(False))
     return Answered(call.sync(*call.args)) if found is None else found
 
 
-def _race(call: Step[T], ready: Future[Any], look: Look[H]) -> Answered[T] | H:
+def _race(ready: Future[Any], call: Step[T], look: Look[H]) -> Answered[T] | H:
     calling = Future[T]()
     context = copy_context()
 
@@ -84,20 +89,20 @@ def _race(call: Step[T], ready: Future[Any], look: Look[H]) -> Answered[T] | H:
 
     threading.Thread(target=work, name="agentperf-raced-call", daemon=True).start()
     wait((calling, ready), return_when=FIRST_COMPLETED)
-    if not calling.done():
+    if not _answered(calling):
         found = run(look(True))
         if found is not None:
             return found
     return Answered(calling.result())
 
 
-async def _arace(call: Step[T], ready: Future[Any], look: Look[H]) -> Answered[T] | H:
+async def _arace(call: Step[T], look: Look[H]) -> Answered[T] | H:
     calling = asyncio.ensure_future(call.async_(*call.args))
-    looking = asyncio.ensure_future(_look(ready, look))
+    looking = asyncio.ensure_future(arun(look(True)))
     try:
         await asyncio.wait((calling, looking), return_when=asyncio.FIRST_COMPLETED)
-        if not calling.done():
-            found = looking.result()
+        if not _answered(calling):
+            found = await looking
             if found is not None:
                 return found
         return Answered(await calling)
@@ -105,12 +110,14 @@ async def _arace(call: Step[T], ready: Future[Any], look: Look[H]) -> Answered[T
         for task in (calling, looking):
             if not task.done():
                 task.cancel()
-                task.add_done_callback(_seen)
+            task.add_done_callback(_seen)
 
 
-async def _look(ready: Future[Any], look: Look[H]) -> H | None:
-    await asyncio.wait((asyncio.wrap_future(ready),))
-    return await arun(look(True))
+def _answered(calling: Future[Any] | asyncio.Future[Any]) -> bool:
+    """Whether the call has ended with an answer, or was cancelled, which is the caller's wish."""
+    if not calling.done():
+        return False
+    return calling.cancelled() or not isinstance(calling.exception(), Exception)
 
 
 def _seen(task: asyncio.Future[Any]) -> None:

@@ -1,8 +1,8 @@
 """Questions and their vectors in a store that outlives the process, or that others share.
 
 The answers are in the store anyway. Beside each stands what was asked, so that a restart finds its
-index again, and a process finds what its neighbours learnt: every few seconds, off the path, a
-scope's questions are listed and those that are new are read. A plain Redis or a SQLite file is
+index again, and a process finds what its neighbours learnt: every few seconds, off the path,
+the questions are listed and those that are new are read. A plain Redis or a SQLite file is
 enough; nothing needs a query engine.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -20,6 +21,7 @@ from agentperf_core.cache.stores import Store
 from agentperf_core.cache.vectors.codec import decode_vector, encode_vector
 from agentperf_core.clock import Clock
 from agentperf_core.errors import CodecError
+from agentperf_core.events import BUS, EventBus
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,27 +35,39 @@ _VERSION = 1
 class SharedQuestions:
     """Keeps questions in a store and lists those that this process does not know yet.
 
+    One that cannot be read is reported and passed over.
+
     Args:
         store: the store of the answers.
         embedder: the name of the embedder: vectors of another one mean nothing here.
-        follow_s: seconds between two looks at what others have added to a scope.
+        follow_s: seconds between two looks at what others have added.
         clock: where the time comes from.
+        bus: where faults go.
     """
 
-    def __init__(self, store: Store, embedder: str, *, follow_s: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        embedder: str,
+        *,
+        follow_s: float,
+        clock: Clock,
+        bus: EventBus = BUS,
+    ) -> None:
         self._store = store
         self._prefix = f"~q:{hashlib.sha256(embedder.encode()).hexdigest()[:16]}:"
         self._follow_s = follow_s
         self._clock = clock
-        self._next_look: dict[str, float] = {}
-        self._known: dict[str, set[str]] = {}
+        self._bus = bus
+        self._next_look = 0.0
+        self._known: frozenset[str] = frozenset()
 
-    def due(self, scope: str) -> bool:
-        """Whether it is time to look; says so once per `follow_s` seconds and scope."""
+    def due(self) -> bool:
+        """Whether it is time to look; says so once per `follow_s` seconds."""
         now = self._clock.monotonic()
-        if now < self._next_look.get(scope, 0.0):
+        if now < self._next_look:
             return False
-        self._next_look[scope] = now + self._follow_s
+        self._next_look = now + self._follow_s
         return True
 
     def keep(
@@ -66,20 +80,24 @@ class SharedQuestions:
     ) -> None:
         """Write a question beside its answer, to be forgotten with it."""
         name = f"{self._prefix}{scope}:{remembered.key}"
-        self._known.setdefault(scope, set()).add(name)
         self._store.set(name, _pack(remembered, asked), ttl_s, tags)
 
-    def drop(self, scope: str, key: str) -> None:
-        """Forget the question of an answer for every process that reads the store."""
-        self._store.delete(f"{self._prefix}{scope}:{key}")
+    def new(self, most: int) -> Iterator[tuple[str, Remembered, Asked]]:
+        """Scope by scope, the questions that were written since the last time.
 
-    def new(self, scope: str) -> list[tuple[Remembered, Asked]]:
-        """The questions of a scope that others have written since the last time."""
-        known = self._known.setdefault(scope, set())
-        names = [name for name in self._store.scan(f"{self._prefix}{scope}:") if name not in known]
-        known.update(names)
-        found = ((name, self._store.get(name)) for name in names)
-        return [_unpack(raw) for _, raw in found if raw is not None]
+        Args:
+            most: how many to read at most.
+        """
+        names = frozenset(name for name in self._store.scan(self._prefix) if name.count(":") > 2)
+        for name in islice(names - self._known, most):
+            try:
+                raw = self._store.get(name)
+                if raw is not None:
+                    scope, _, _ = name.removeprefix(self._prefix).partition(":")
+                    yield scope, *_unpack(raw)
+            except Exception as error:
+                self._bus.fault("cache.semantic", error)
+        self._known = names
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Keep what the acceptance has learnt."""
@@ -92,8 +110,8 @@ class SharedQuestions:
 
     def clear(self) -> None:
         """Look again at once: the store was emptied."""
-        self._next_look.clear()
-        self._known.clear()
+        self._next_look = 0.0
+        self._known = frozenset()
 
 
 def _pack(remembered: Remembered, asked: Asked) -> bytes:
@@ -115,6 +133,7 @@ def _unpack(raw: bytes) -> tuple[Remembered, Asked]:
     try:
         record = cast("dict[str, Any]", orjson.loads(raw))
         if record["v"] == _VERSION:
+            _check(record)
             before = record["before"]
             return (
                 Remembered(
@@ -134,6 +153,17 @@ def _unpack(raw: bytes) -> tuple[Remembered, Asked]:
         raise CodecError(msg) from error
     msg = f"stored questions have version {_VERSION}, got {record['v']!r}; clear the cache"
     raise CodecError(msg)
+
+
+def _check(record: dict[str, Any]) -> None:
+    """A store may be shared with others, and what they write must not stop anybody."""
+    for name in ("key", "answer", "text", "said"):
+        if not isinstance(record[name], str):
+            msg = f"{name} is a text"
+            raise TypeError(msg)
+    if not isinstance(record["parent"], str | None):
+        msg = "parent is a text or nothing"
+        raise TypeError(msg)
 
 
 def _text(vector: NDArray[np.float32]) -> str:

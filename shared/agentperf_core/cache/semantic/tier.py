@@ -5,8 +5,9 @@ Looking up is embed, search, judge; learning comes after the answer went out, se
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from typing import Any
+import asyncio
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any
 
 from agentperf_core.cache.answers import Question
 from agentperf_core.cache.embedding.queue import QuestionEmbedder
@@ -15,12 +16,18 @@ from agentperf_core.cache.semantic.features import Candidate
 from agentperf_core.cache.semantic.guards import refusal
 from agentperf_core.cache.semantic.lessons import Agreement, Kept, Lessons
 from agentperf_core.cache.semantic.looked import Looked
-from agentperf_core.cache.semantic.memory import Asked, Near, SemanticMemory
-from agentperf_core.cache.semantic.questions import self_contained
+from agentperf_core.cache.semantic.memory import Asked, SemanticMemory
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.cache.semantic.wording import Wording
+from agentperf_core.cache.stores.breaker import Breaker
+from agentperf_core.cache.vectors import VectorError
+from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, EventBus
-from agentperf_core.flow import Flow, run
+from agentperf_core.flow import Flow, Step, run
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["SemanticTier"]
 
@@ -36,6 +43,8 @@ class SemanticTier:
         acceptance: decides; it learns under its own lock.
         memory: the questions so far.
         shared: where questions live beside their answers, `None` if only in memory.
+        patience_s: seconds that a look-up waits for the encoder.
+        clock: where the time comes from.
         agreement: judges whether two answers say the same; default `agree` with the embedder.
         bus: where faults go.
     """
@@ -48,6 +57,8 @@ class SemanticTier:
         memory: SemanticMemory,
         shared: SharedQuestions | None = None,
         agreement: Agreement | None = None,
+        patience_s: float = 1.0,
+        clock: Clock = SYSTEM_CLOCK,
         bus: EventBus = BUS,
     ) -> None:
         self.embedder = embedder
@@ -61,6 +72,8 @@ class SemanticTier:
             vector=lambda text: run(embedder.vector(text)),
             bus=bus,
         )
+        self._patience_s = patience_s
+        self._breaker = Breaker(clock=clock)
         self._bus = bus
 
     def begin(self, question: Question) -> Future[Any]:
@@ -70,20 +83,34 @@ class SemanticTier:
     def knows(self, question: Question) -> bool:
         """Whether anything in the question's scope could be found at all."""
         follow_up = question.parent is not None
-        return self.memory.size(question.scope, follow_up=follow_up) > 0 or (
-            follow_up
-            and not _leans(question)
-            and self.memory.size(question.scope, follow_up=False) > 0
-        )
+        return self.memory.size(question.scope, follow_up=follow_up) > 0
 
     def look(self, question: Question) -> Flow[Looked | None]:
-        """The nearest questions and the verdict; `None` without any, or if something failed."""
+        """The nearest questions and the verdict; `None` without any, or if something failed.
+
+        An encoder that takes longer than `patience_s` is not waited for, and one that does so again
+        and again is not asked for a while.
+        """
+        if not self._breaker.lets_through():
+            return None
+        texts = (question.text,) if question.parent is None else (question.text, question.parent)
         try:
-            asked = yield from self._asked(question)
-            return self._judged(question, asked)
+            coming = [self.embedder.submit(text) for text in texts]
+            there = yield from Step(_wait, _await, coming, self._patience_s)
+            _check(there, self._patience_s)
+            found = self._judged(question, Asked(*_both([one.result() for one in coming])))
         except Exception as error:
+            self._breaker.failed()
             self._bus.fault("cache.semantic", error)
             return None
+        self._breaker.succeeded()
+        return found
+
+    def glance(self, question: Question) -> Looked | None:
+        """Like `look`, with what is known without waiting."""
+        texts = (question.text,) if question.parent is None else (question.text, question.parent)
+        known = [vector for text in texts if (vector := self.embedder.peek(text)) is not None]
+        return self._judged(question, Asked(*_both(known))) if len(known) == len(texts) else None
 
     def learn(
         self,
@@ -117,7 +144,11 @@ class SemanticTier:
         return Asked(*vectors)
 
     def _judged(self, question: Question, asked: Asked) -> Looked | None:
-        near = self._nearest(question, asked)
+        count = _NEIGHBOURS if asked.parent is None else _FOLLOW_UPS
+        near = self.memory.nearest(question.scope, asked, count)
+        if question.parent is not None:
+            near = [one for one in near if _same_matter(question.parent, one.remembered.parent)]
+        near = near[:_NEIGHBOURS]
         if not near:
             return None
         candidates = [
@@ -126,23 +157,27 @@ class SemanticTier:
         ]
         return Looked(self.acceptance.judge(Wording.of(question.text), candidates), near)
 
-    def _nearest(self, question: Question, asked: Asked) -> list[Near]:
-        """What may answer the question: the same follow-up after the same turns, or a first one.
 
-        A follow-up that says all it means may have the answer of a conversation's first question.
-        Not the other way round: what was said before may have gone into the answer to a follow-up.
-        """
-        if question.parent is not None:
-            near = self.memory.nearest(question.scope, asked, _FOLLOW_UPS)
-            parent = question.parent
-            near = [one for one in near if _same_matter(parent, one.remembered.parent)]
-            if near or _leans(question):
-                return near[:_NEIGHBOURS]
-        return self.memory.nearest(question.scope, Asked(asked.question, None), _NEIGHBOURS)
+def _check(there: bool, patience_s: float) -> None:  # noqa: FBT001 - what the step gave
+    if not there:
+        msg = f"the encoder took longer than {patience_s:g} s; it goes on behind"
+        raise VectorError(msg, reason="timeout")
 
 
-def _leans(question: Question) -> bool:
-    return question.parent is not None and not self_contained(question.text)
+def _both(vectors: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], Any]:
+    return vectors[0], vectors[1] if len(vectors) == 2 else None
+
+
+def _wait(coming: list[Future[Any]], patience_s: float) -> bool:
+    return not wait(coming, patience_s).not_done
+
+
+async def _await(coming: list[Future[Any]], patience_s: float) -> bool:
+    tasks = [asyncio.wrap_future(future) for future in coming if not future.done()]
+    if not tasks:
+        return True
+    _, late = await asyncio.wait(tasks, timeout=patience_s)
+    return not late
 
 
 def _same_matter(parent: str, other: str | None) -> bool:
