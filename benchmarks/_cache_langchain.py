@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from _common import cpu, paired
+from _cache_common import (
+    CALLERS,
+    HELD_S,
+    MESSAGES,
+    TEXT,
+    Call,
+    Figures,
+    at_once,
+    cpu_samples,
+    wall_samples,
+)
 from _models import Scripted, fine
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest
@@ -22,9 +31,7 @@ from langchain_agentperf import CachedChatModel, ResponseCacheMiddleware
 from langchain_agentperf.middleware._direct import heard
 from langchain_agentperf.middleware._requests import agent_request
 
-MESSAGES = 21
-CALLERS = (20, 100)
-TEXT = "The customer asks about an order, its parcel and a refund. " * 6
+STOCK = "InMemoryCache behind a model"
 
 
 def history(count: int) -> list[BaseMessage]:
@@ -44,49 +51,41 @@ class Probe(AgentMiddleware[Any, Any, Any]):
         return handler(request)
 
 
-def median(target: Callable[[], object], loops: int = 200, rounds: int = 15) -> float:
-    return sorted(cpu(target, loops) for _ in range(rounds))[rounds // 2]
-
-
-def exact_hits() -> Mapping[str, float]:
-    """CPU microseconds of a hit of 21 messages, key included, and of its parts."""
-    found: dict[str, float] = {}
+def exact_hits() -> Figures:
+    """CPU time of a hit of 21 messages, key included, and of its parts."""
+    found: dict[str, Any] = {}
 
     def measure(request: ModelRequest[Any], handler: Any) -> None:
-        middleware = ResponseCacheMiddleware()
+        middleware, fresh = ResponseCacheMiddleware(), ResponseCacheMiddleware()
         for _ in range(3):
             middleware.wrap_model_call(request, handler)
-        policy = middleware.cache.policy
-        stock = Scripted(fine, cache=InMemoryCache())
-        pair = paired(
-            lambda: stock.invoke(request.messages),
-            lambda: middleware.wrap_model_call(request, handler),
-            loops=100,
-            pairs=25,
-        )
-        found["InMemoryCache behind a model"] = pair.a_s
-        found["ResponseCacheMiddleware, nobody listens"] = pair.b_s
-        found["of that: request and key"] = median(
-            lambda: agent_request(request, policy=policy, tenant=None, version="")
-        )
-        found["of that: whether somebody listens"] = median(lambda: heard(request.model))
-        bare = Scripted(fine)
-        found["no cache, instant model"] = median(lambda: bare.invoke(request.messages))
-        fresh = ResponseCacheMiddleware()
         fresh.wrap_model_call(request, handler)
-
-        def replay() -> Any:  # a closure of its own per call, as with middleware further in
-            return fresh.wrap_model_call(request, partial(handler))
-
-        found["ResponseCacheMiddleware, replayed as a model run"] = median(replay)
+        stock, bare = Scripted(fine, cache=InMemoryCache()), Scripted(fine)
+        model = CachedChatModel(Scripted(fine))
+        asked: list[BaseMessage] = [*request.messages]
+        model.invoke(asked)
+        calls: Mapping[str, Call] = {
+            STOCK: lambda: stock.invoke(asked),
+            "ResponseCacheMiddleware, nobody listens": lambda: middleware.wrap_model_call(
+                request, handler
+            ),
+            "of that: request and key": lambda: agent_request(
+                request, cache=middleware.cache, tenant=None, version=""
+            ),
+            "of that: whether somebody listens": lambda: heard(request.model),
+            # a closure of its own per call, as with middleware further in
+            "ResponseCacheMiddleware, replayed as a model run": lambda: fresh.wrap_model_call(
+                request, partial(handler)
+            ),
+            "CachedChatModel, _generate alone": lambda: model._generate(asked),
+            "CachedChatModel, LangChain's invoke around it": lambda: model.invoke(asked),
+            "no cache, instant model": lambda: bare.invoke(asked),
+        }
+        found.update(cpu_samples(calls).figures(STOCK))
 
     agent: Any = create_agent(Scripted(fine), middleware=[Probe(measure)])
     agent.invoke({"messages": history(MESSAGES)})
-    model, asked = CachedChatModel(Scripted(fine)), history(MESSAGES)
-    model.invoke(asked)
-    found["CachedChatModel, _generate alone"] = median(lambda: model._generate(asked))
-    found["CachedChatModel, LangChain's invoke around it"] = median(lambda: model.invoke(asked))
-    return {name: seconds * 1e6 for name, seconds in found.items()}
+    return found
 
 
 class Streaming(Scripted):
@@ -113,30 +112,20 @@ def long(messages: Any) -> AIMessage:
     return AIMessage(content=TEXT)
 
 
-def stream_hits(rounds: int = 200) -> Mapping[str, float]:
-    """Wall milliseconds until the first chunk of a hit with text is there, 21 messages."""
+def stream_hits() -> Figures:
+    """Wall time until the first chunk with text is there, 21 messages; no peer's stream hits."""
     model, asked = CachedChatModel(streaming(long)), history(MESSAGES)
     list(model.stream(asked))
     agent: Any = create_agent(CachedChatModel(streaming(long)))
     agent.invoke({"messages": asked})
-
-    def first(chunks: Iterator[Any], text: Callable[[Any], Any]) -> float:
-        start = time.perf_counter()
-        next(chunk for chunk in chunks if text(chunk))
-        return (time.perf_counter() - start) * 1e3
-
-    alone = sorted(first(model.stream(asked), lambda c: c.text) for _ in range(rounds))
     state = {"messages": asked}
-    inside = sorted(
-        first(agent.stream(state, stream_mode="messages"), lambda c: c[0].text)
-        for _ in range(rounds // 4)
-    )
-    return {
-        "CachedChatModel.stream, p50": alone[rounds // 2],
-        "CachedChatModel.stream, p95": alone[int(rounds * 0.95)],
-        "create_agent, stream_mode=messages, p50": inside[len(inside) // 2],
-        "create_agent, stream_mode=messages, p95": inside[int(len(inside) * 0.95)],
+    calls: Mapping[str, Call] = {
+        "CachedChatModel.stream": lambda: next(c for c in model.stream(asked) if c.text),
+        "create_agent, stream_mode=messages": lambda: next(
+            c for c in agent.stream(state, stream_mode="messages") if c[0].text
+        ),
     }
+    return wall_samples(calls, rounds=100, unit="ms").figures()
 
 
 class Counted:
@@ -149,11 +138,11 @@ class Counted:
     def before(self) -> None:
         with self._lock:
             self.calls += 1
-        time.sleep(0.3)
+        time.sleep(HELD_S)
 
     async def abefore(self) -> None:
         self.calls += 1
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(HELD_S)
 
     def model(self, **fields: Any) -> Streaming:
         return streaming(long, before=self.before, abefore=self.abefore, **fields)
@@ -176,20 +165,11 @@ def calls_made(make: Callable[[Counted], Any], way: str, callers: int) -> int:
     counted = Counted()
     model = make(counted)
     is_async, ask = WAYS[way]
-    if not is_async:
-        with ThreadPoolExecutor(callers) as pool:
-            list(pool.map(lambda _: ask(model), range(callers)))
-        return counted.calls
-
-    async def all_at_once() -> None:
-        asked: list[Awaitable[Any]] = [ask(model) for _ in range(callers)]
-        await asyncio.gather(*asked)
-
-    asyncio.run(all_at_once())
+    at_once(lambda: ask(model), callers, is_async=is_async)
     return counted.calls
 
 
-def equal_calls() -> Mapping[str, Mapping[str, int]]:
+def equal_calls() -> Figures:
     """Model calls that so many equal calls at once come to."""
     makers: Mapping[str, Callable[[Counted], Any]] = {
         "InMemoryCache": lambda counted: counted.model(cache=InMemoryCache()),
@@ -202,9 +182,9 @@ def equal_calls() -> Mapping[str, Mapping[str, int]]:
     }
 
 
-def figures() -> Mapping[str, Any]:
+def figures() -> Figures:
     return {
-        "exact_hit_21_messages_cpu_us": exact_hits(),
-        "stream_hit_first_chunk_ms": stream_hits(),
+        "exact_hit_21_messages_cpu": exact_hits(),
+        "stream_hit_first_chunk": stream_hits(),
         "model_calls_for_equal_calls": equal_calls(),
     }

@@ -113,11 +113,11 @@ def key_times() -> None:
         result: dict[str, float] = {}
 
         def measure(request: ModelRequest[Any], handler: Any, into: Any = result) -> None:
-            policy = ResponseCacheMiddleware().cache.policy
+            cache = ResponseCacheMiddleware().cache
             base: list[Any] = list(request.messages)
 
             def keyed(asked: ModelRequest[Any]) -> object:
-                return agent_request(asked, policy=policy, tenant=None, version="")
+                return agent_request(asked, cache=cache, tenant=None, version="")
 
             fresh: Any = iter(history(4000, first=10_000))
 

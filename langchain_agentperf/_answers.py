@@ -6,11 +6,13 @@ the ecosystem that the stored text names. Here a stored answer can only become a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from os import urandom
-from typing import Any, cast
+import os
+from collections.abc import Iterable, Mapping
+from itertools import count
+from typing import Any, TypeVar, cast
+from uuid import uuid4
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall
 from pydantic import BaseModel
 
 from agentperf_core.cache.policy import CacheDecision
@@ -23,17 +25,17 @@ __all__ = [
     "decode_message",
     "encode_message",
     "fresh_id",
+    "made",
     "marked",
 ]
+
+M = TypeVar("M", bound=BaseModel)
 
 MARK = "agentperf"
 
 OF_THE_CALL = frozenset({MARK, "headers", "id", "request_id", "token_usage", "usage"})
 """Metadata about the call that made an answer: a hit made no call."""
 
-# Fields of a stored answer that a plain text does not have.
-_RICH = frozenset({"additional_kwargs", "name", "tool_calls"})
-_EMPTY = AIMessage("")
 # `tool_calls` is stored once, as the parsed calls.
 _TWICE = frozenset({MARK, "cached", "tool_calls"})
 
@@ -81,17 +83,9 @@ def decode_message(
     message_id = fresh_id() if named else None
     try:
         metadata = _with_mark(body.get("response_metadata", {}), decision)
-        if kind is AIMessage and type(body["content"]) is str and not _RICH & body.keys():
-            # Nothing that pydantic would have to check, and its checks cost half of a hit.
-            given: dict[str, Any] = {
-                "content": body["content"],
-                "id": message_id,
-                "response_metadata": metadata,
-                "additional_kwargs": {},
-                "tool_calls": [],
-                "invalid_tool_calls": [],
-            }
-            return _EMPTY.model_copy(update=given)
+        plain = None if chunk else _plain_answer(body, metadata, message_id)
+        if plain is not None:
+            return plain
         return kind(
             content=body["content"],
             name=body.get("name"),
@@ -100,7 +94,7 @@ def decode_message(
             additional_kwargs=body.get("additional_kwargs", {}),
             response_metadata=metadata,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"a stored answer must have the fields of an AI message, got {list(body)!r}; clear it"
         raise CodecError(msg) from error
 
@@ -121,14 +115,83 @@ def cache_mark(ours: object) -> Mapping[str, Any] | None:
 
 def fresh_id() -> str:
     """A message id in LangChain's own style, which tells integrations that no provider drew it."""
-    drawn = urandom(16).hex()  # a UUID in a third of the time of `uuid4`
-    return f"lc_{drawn[:8]}-{drawn[8:12]}-{drawn[12:16]}-{drawn[16:20]}-{drawn[20:]}"
+    return f"{_run}-{next(_count):012x}"
+
+
+_count = count()
+
+
+def _begin_ids() -> None:
+    """Draw what is the process's own of its ids; a child must not go on with its parent's."""
+    global _run  # noqa: PLW0603 - one prefix for the process
+    _run = f"lc_{str(uuid4())[:23]}"
+
+
+_begin_ids()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_ids)
 
 
 def _with_mark(metadata: Mapping[str, Any], decision: CacheDecision) -> dict[str, Any]:
     ours = metadata.get(MARK)
     others = cast("dict[str, Any]", ours) if isinstance(ours, dict) else {}
     return {**metadata, MARK: {**others, "cache": decision.record()}}
+
+
+_FIELDS = vars(AIMessage(""))
+
+
+def _plain_answer(
+    body: Mapping[str, Any], metadata: dict[str, Any], message_id: str | None
+) -> AIMessage | None:
+    """An answer of text and calls, checked here: pydantic's checks cost more than the whole hit.
+
+    `None` if it is more than that, or not what it should be.
+    """
+    content, name, kwargs = body["content"], body.get("name"), body.get("additional_kwargs", {})
+    if type(content) is not str or type(kwargs) is not dict or "tool_calls" in kwargs:
+        return None
+    calls: list[ToolCall] = []
+    for call in body.get("tool_calls", ()):
+        called, args, call_id = call["name"], call["args"], call["id"]
+        if type(called) is not str or type(args) is not dict or type(call_id) is not str:
+            return None
+        calls.append({"name": called, "args": args, "id": call_id, "type": "tool_call"})
+    if name is not None and type(name) is not str:
+        return None
+    fields: dict[str, Any] = {
+        "additional_kwargs": kwargs,
+        "content": content,
+        "id": message_id,
+        "name": name,
+        "response_metadata": metadata,
+        "tool_calls": calls,
+    }
+    return made(AIMessage, fields, {**_FIELDS, **fields, "invalid_tool_calls": []}, extra={})
+
+
+def made(
+    kind: type[M],
+    given: Iterable[str],
+    fields: dict[str, Any],
+    *,
+    extra: dict[str, Any] | None = None,
+) -> M:
+    """What pydantic's `model_construct` does, which takes as long as checking.
+
+    Args:
+        kind: the class.
+        given: names of the fields that do not have their defaults.
+        fields: all fields, checked.
+        extra: an empty mapping of its own for a class that takes further fields.
+    """
+    found = kind.__new__(kind)
+    put = object.__setattr__
+    put(found, "__dict__", fields)
+    put(found, "__pydantic_fields_set__", set(given))
+    put(found, "__pydantic_extra__", extra)
+    put(found, "__pydantic_private__", None)
+    return found
 
 
 def _dumped(value: Any) -> Any:

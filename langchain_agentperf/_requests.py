@@ -10,9 +10,9 @@ from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from agentperf_core.cache import CachePolicy, CacheRequest, canonical
+from agentperf_core.cache import CacheRequest, ExactCache, canonical
 from agentperf_core.cache.requests.build import build_request, request_or_bypass
-from langchain_agentperf._convert import message_parts
+from langchain_agentperf._convert import conversation
 from langchain_agentperf._identity import behaviour, model_identity, temperature_of
 from langchain_agentperf._memo import ObjectMemo
 
@@ -37,7 +37,7 @@ def chat_request(
     stop: Sequence[str] | None,
     kwargs: Mapping[str, Any],
     *,
-    policy: CachePolicy,
+    cache: ExactCache,
     tenant: str | Callable[[], str | None] | None,
     version: str,
 ) -> CacheRequest:
@@ -45,26 +45,28 @@ def chat_request(
 
     def make() -> CacheRequest:
         tools = cast("Sequence[object]", kwargs.get("tools") or ())
-        settings = {name: value for name, value in kwargs.items() if name not in _ELSEWHERE}
         return build_request(
-            policy=policy,
+            policy=cache.policy,
             model=model_identity(model),
-            messages=map(message_parts, messages),
+            messages=conversation(messages),
             tools=[canonical(tool) for tool in tools],
-            params={
-                "choice": kwargs.get("tool_choice"),
-                "settings": behaviour(settings),
-                "stop": stop or None,
-            },
+            params=_given(stop, kwargs) if stop or kwargs else {},
             tenant=tenant,
             version=version,
             temperature=temperature_of(model, kwargs),
+            questions=cache.wants_questions,
         )
 
     return request_or_bypass(make)
 
 
-_tools = ObjectMemo()
+def _given(stop: Sequence[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: value for name, value in kwargs.items() if name not in _ELSEWHERE}
+    choice = kwargs.get("tool_choice")
+    return {"choice": choice, "settings": behaviour(settings), "stop": stop or None}
+
+
+_tools = ObjectMemo[bytes]()
 
 
 def tool_schema(tool: BaseTool | Mapping[str, Any]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from typing import Any, TypeAlias, cast
 
 from langchain.agents.middleware import ModelRequest, ModelResponse
@@ -21,7 +21,6 @@ Answer: TypeAlias = ModelResponse[Any] | AIMessage
 """What the agent's model call gave, or a stored message that it has yet to give again."""
 
 
-@dataclass(frozen=True, slots=True)
 class ResponsesCodec:
     """Stores the model's message only: the agent parses structured output from it again.
 
@@ -29,7 +28,10 @@ class ResponsesCodec:
         changed: parts of the request that middleware further in gave another value, see `watched`.
     """
 
-    changed: set[str] = field(default_factory=set[str])
+    __slots__ = ("changed",)
+
+    def __init__(self) -> None:
+        self.changed: set[str] = set()
 
     def facts(self, answer: Answer) -> AnswerFacts:
         """What the policy needs to know, and whether the key still tells what was asked."""

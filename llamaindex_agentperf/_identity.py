@@ -197,14 +197,23 @@ def temperature_of(llm: LLM, kwargs: Mapping[str, Any]) -> float | None:
 
 
 def _own_temperature(llm: LLM) -> object:
-    field = type(llm).model_fields.get("temperature")
     value = llm.__dict__.get("temperature")
-    if field is None or value == field.default:
+    default = _default_temperature(type(llm))
+    if default is _NO_FIELD or value == default:
         return None
     # LlamaIndex forces 1.0 on reasoning models, which take no other value: nobody asked for it.
     openai = sys.modules.get("llama_index.llms.openai.utils")
     reasoning = cast("Mapping[str, int]", getattr(openai, "O1_MODELS", {}))
     return None if value == 1.0 and llm.__dict__.get("model") in reasoning else value
+
+
+_NO_FIELD = object()
+
+
+@lru_cache(maxsize=512)
+def _default_temperature(kind: type[LLM]) -> object:
+    field = kind.model_fields.get("temperature")
+    return _NO_FIELD if field is None else field.default
 
 
 def call_params(kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from llama_index.core.llms.llm import LLM
 
+from agentperf_core.cache.requests.keys import Fixed
 from llamaindex_agentperf._identity import behaviour_fields, model_identity
 
 __all__ = ["ModelIdentity"]
@@ -38,6 +39,7 @@ class ModelIdentity:
         self._values = None
         found = model_identity(llm)
         if not llm.__pydantic_extra__ and all(map(_is_fixed, now[1:])):
+            found = Fixed(found)
             self._found, self._values = found, (llm, *deepcopy(now[1:]))
         return found
 

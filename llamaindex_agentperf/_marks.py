@@ -23,7 +23,8 @@ from agentperf_core.cache.toolresults.cache import inherited
 __all__ = ["MarkedText", "inherited_by", "marked_blocks", "remember_in_run", "run_id"]
 
 _MOST_RUNS = 1024
-_TOOL_ROLES = frozenset({MessageRole.TOOL, MessageRole.FUNCTION})
+# A member by its name takes 0.1 us (Python 3.11), and a history has hundreds of messages.
+_TOOL, _FUNCTION = MessageRole.TOOL, MessageRole.FUNCTION
 
 
 class MarkedText(TextBlock):
@@ -75,7 +76,8 @@ def inherited_by(messages: Iterable[ChatMessage]) -> tuple[float | None, tuple[s
     """When an answer to a conversation expires, and by which tags it is forgotten."""
     marks: list[object] = []
     for message in messages:
-        if message.role in _TOOL_ROLES:
+        role = message.role
+        if role is _TOOL or role is _FUNCTION:
             marks += [b.mark for b in message.blocks if type(b) is MarkedText]
             said = message.additional_kwargs.get("agentperf")
             if said is not None:

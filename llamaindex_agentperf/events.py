@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from llama_index.core.instrumentation import get_dispatcher  # pyright: ignore[reportPrivateImportUsage] - its documented home
+from llama_index.core.instrumentation import Dispatcher, get_dispatcher  # pyright: ignore[reportPrivateImportUsage] - their documented home
 from llama_index.core.instrumentation.event_handlers import NullEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.span_handlers import NullSpanHandler
+from llama_index.core.llms.llm import LLM
 from pydantic import Field
 
-__all__ = ["CacheHitEvent", "announce_hit"]
+__all__ = ["CacheHitEvent", "announce_hit", "heard"]
 
 _dispatcher = get_dispatcher(__name__)
+# Through this one go the events and spans of every model call.
+_of_models = get_dispatcher("llama_index.core.llms.callbacks")
 
 
 class CacheHitEvent(BaseEvent):
@@ -38,15 +42,26 @@ def announce_hit(record: dict[str, Any], *, of: str = "llm") -> None:
         record: the cache's decision as plain data.
         of: whose answer it is, `"llm"` or `"tool"`.
     """
-    if _somebody_listens():
+    if _has_handlers(_dispatcher, spans=False):
         _dispatcher.event(CacheHitEvent(decision=record, of=of))
 
 
-def _somebody_listens() -> bool:
-    """Whether there is a handler besides LlamaIndex's idle one; an event costs a tenth of a hit."""
-    here = _dispatcher
+def heard(llm: LLM) -> bool:
+    """Whether anyone would hear of a call of this model.
+
+    A call that is begun and given up would be an event without its end there, and a dropped span.
+    """
+    return _has_handlers(_of_models, spans=True) or bool(
+        getattr(llm.callback_manager, "handlers", ())  # some classes have none
+    )
+
+
+def _has_handlers(here: Dispatcher, *, spans: bool) -> bool:
+    """Whether there are others besides LlamaIndex's idle ones; an event is a tenth of a hit."""
     while True:
         if any(type(handler) is not NullEventHandler for handler in here.event_handlers):
+            return True
+        if spans and any(type(handler) is not NullSpanHandler for handler in here.span_handlers):
             return True
         if not here.propagate:
             return False

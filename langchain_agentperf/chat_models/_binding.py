@@ -26,10 +26,27 @@ _Swap = Callable[[BaseChatModel], BaseChatModel]
 
 
 class Bindings:
-    """A model's bindings of tools, by what the tools and arguments are: formatting is expensive."""
+    """A model's bindings of tools, by what the tools and arguments are: formatting is expensive.
 
-    def __init__(self) -> None:
+    Args:
+        wrapper: the model that the bindings are around.
+        inner: the model inside it, which has formatted the tools.
+    """
+
+    def __init__(self, wrapper: object, inner: object) -> None:
+        self._of = wrapper, inner
         self._known: dict[object, Runnable[Any, Any]] = {}
+
+    @classmethod
+    def of(cls, known: Bindings | None, wrapper: object, inner: object) -> Bindings:
+        """Those that are known, or new ones if these are of another model.
+
+        A copy of a model shares what it keeps beside its fields. Models are told apart by identity:
+        two that are equal by their fields may answer differently.
+        """
+        if known is not None and known._of[0] is wrapper and known._of[1] is inner:
+            return known
+        return cls(wrapper, inner)
 
     def get(
         self,

@@ -41,7 +41,7 @@ def _live_of(cache: CoreCache) -> LiveStreams[_Chunk]:
     return found if found is not None else _live.setdefault(cache, LiveStreams())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """What is asked, of which model, and how the cache sees it.
 
@@ -65,6 +65,8 @@ class Call:
 
     def result(self) -> Flow[ChatResult]:
         """The whole answer, stored or live."""
+        # An equal stream whose reader has stopped half way would not end by itself.
+        yield from _live_of(self.cache).read_out(self.request.key)
         step: Step[Said] = Step(self.ask, self.aask)
         said = yield from self.cache.answer(self.request, step, RESULTS, refresh=self._refresh())
         return said.as_result()

@@ -17,7 +17,7 @@ from agentperf_core.cache import CacheDecision
 from agentperf_core.types import Usage
 from langchain_agentperf._answers import MARK, OF_THE_CALL
 from langchain_agentperf._facts import usage_from
-from langchain_agentperf.chat_models._protocol import split
+from langchain_agentperf.chat_models._protocol import are_sizes, split
 from langchain_agentperf.chat_models._results import Said
 
 __all__ = ["Unbilled", "last_chunk", "merged", "own", "replayed_chunks", "whole_chunk"]
@@ -141,7 +141,7 @@ def _blocks(
     # By these, LangChain reads the blocks of a chunk in the form of their provider.
     kind = {name: metadata[name] for name in _FORMS if name in metadata}
     calls = {call["id"]: call for call in answer.tool_calls}
-    left = list(pieces)
+    left = list(pieces) if are_sizes(pieces) else []
     for position, block in enumerate(content):
         if isinstance(block, str):
             yield _chunk(content=[block], response_metadata=kind)

@@ -14,7 +14,7 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import ToolCall
 
-__all__ = ["protocol_events", "split"]
+__all__ = ["are_sizes", "protocol_events", "split"]
 
 # A word with the space after it: what a reader sees as one token.
 _WORD = re.compile(r"\S+\s*|\s+")
@@ -31,13 +31,18 @@ def split(text: str, pieces: Sequence[int] = ()) -> Iterator[str]:
         >>> list(split("It has shipped.", [2, 13])), list(split("It has", [2]))
         (['It', ' has shipped.'], ['It ', 'has'])
     """
-    if not pieces or sum(pieces) != len(text):
+    if not pieces or not are_sizes(pieces) or sum(pieces) != len(text):
         yield from _WORD.findall(text)
         return
     start = 0
     for length in pieces:
         yield text[start : start + length]
         start += length
+
+
+def are_sizes(pieces: Sequence[object]) -> bool:
+    """Whether these can be lengths of pieces; they come from a store, so they may be anything."""
+    return all(type(size) is int and size > 0 for size in pieces)
 
 
 def protocol_events(answer: AIMessage, pieces: Sequence[int] = ()) -> Iterator[Any]:

@@ -92,7 +92,7 @@ class CachedChatModel(ChatModelWrapper):
     _core: CoreCache = PrivateAttr()
     _tenant: _Tenant = PrivateAttr(default=None)
     _version: str = PrivateAttr(default="")
-    _bindings: Bindings = PrivateAttr(default_factory=Bindings)
+    _bindings: Bindings | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -127,7 +127,8 @@ class CachedChatModel(ChatModelWrapper):
         Kept per tools and arguments: agents ask for it before every call, and a hit needs no
         schema in the provider's form.
         """
-        return self._bindings.get(
+        bindings = self._bindings = Bindings.of(self._bindings, self, self.inner)
+        return bindings.get(
             tools,
             {"tool_choice": tool_choice, **kwargs},
             lambda: self._around(self.inner.bind_tools(tools, tool_choice=tool_choice, **kwargs)),

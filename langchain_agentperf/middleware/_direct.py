@@ -90,10 +90,12 @@ def heard(model: Any) -> bool:
     if _traced is None or _hooks is None:
         return bool(CallbackManager.configure().handlers)
     # What `configure` asks itself, without making a manager: a third of its time.
-    return bool(_traced()) or any(
-        var.get() is not None or (name is not None and env_var_is_set(name))
-        for var, _, _, name in _hooks
-    )
+    if _traced():
+        return True
+    for var, _, _, name in _hooks:
+        if var.get() is not None or (name is not None and env_var_is_set(name)):
+            return True
+    return False
 
 
 # Whether LangSmith traces, and the handlers that context managers add to every run. Private names:

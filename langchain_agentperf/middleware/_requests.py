@@ -8,9 +8,9 @@ from typing import Any, TypeAlias, cast
 from langchain.agents.middleware import ModelRequest
 from langchain.agents.structured_output import AutoStrategy, ProviderStrategy, ToolStrategy
 
-from agentperf_core.cache import CachePolicy, CacheRequest, Unkeyable, canonical
+from agentperf_core.cache import CacheRequest, ExactCache, Unkeyable, canonical
 from agentperf_core.cache.requests.build import build_request, request_or_bypass
-from langchain_agentperf._convert import message_parts
+from langchain_agentperf._convert import conversation
 from langchain_agentperf._identity import behaviour, model_identity, temperature_of
 from langchain_agentperf._memo import ObjectMemo
 from langchain_agentperf._requests import tool_schema
@@ -22,7 +22,7 @@ Tenant: TypeAlias = str | Callable[[ModelRequest[Any]], str | None] | None
 
 
 def agent_request(
-    request: ModelRequest[Any], *, policy: CachePolicy, tenant: Tenant, version: str
+    request: ModelRequest[Any], *, cache: ExactCache, tenant: Tenant, version: str
 ) -> CacheRequest:
     """The request as the cache sees it: its key, or why it must not be cached."""
 
@@ -30,35 +30,37 @@ def agent_request(
         settings = cast("Mapping[str, Any]", request.model_settings)
         system = request.system_message
         history = request.messages if system is None else (system, *request.messages)
+        params: dict[str, Any] = {}
+        if request.tool_choice is not None:
+            params["choice"] = request.tool_choice
+        if request.response_format is not None:
+            params["format"] = format_schema(request.response_format)
+        if settings:
+            params["settings"] = behaviour(settings)
         return build_request(
-            policy=policy,
+            policy=cache.policy,
             model=model_identity(request.model),
-            messages=map(message_parts, history),
+            messages=conversation(history),
             tools=[tool_schema(tool) for tool in request.tools],
-            params={
-                "choice": request.tool_choice,
-                "format": format_schema(request.response_format),
-                "settings": behaviour(settings),
-            },
+            params=params,
             tenant=tenant(request) if callable(tenant) else tenant,
             version=version,
             temperature=temperature_of(request.model, settings),
+            questions=cache.wants_questions,
         )
 
     return request_or_bypass(make)
 
 
-_formats = ObjectMemo()
+_formats = ObjectMemo[bytes]()
 
 
-def format_schema(wanted: object) -> bytes | None:
+def format_schema(wanted: object) -> bytes:
     """A response format in canonical form: strategy, names and schemas, not class names alone.
 
     Raises:
         Unkeyable: for a schema without a title, which LangChain names at random per agent.
     """
-    if wanted is None:
-        return None
     if not isinstance(wanted, AutoStrategy | ProviderStrategy | ToolStrategy):
         wanted = AutoStrategy(schema=cast("Any", wanted))
     strategy = cast("_Strategy", wanted)

@@ -20,7 +20,7 @@ from llama_index.core.llms.llm import LLM
 from agentperf_core.cache import CacheRequest, ExactCache, Hit, Lease
 from agentperf_core.cache.flight.live import LiveStreams, Reader, joined_decision
 from agentperf_core.flow import Flow, Step, arun, run
-from llamaindex_agentperf.events import announce_hit
+from llamaindex_agentperf.events import announce_hit, heard
 from llamaindex_agentperf.llms._codec import Said
 from llamaindex_agentperf.llms._endpoints import Endpoint
 from llamaindex_agentperf.llms._replay import areplay
@@ -73,7 +73,10 @@ class Call(Generic[A]):
     def result(self) -> Flow[A]:
         """The whole answer, stored or live."""
         step: Step[Said[A]] = Step(self.ask, self.aask)
-        answer = self._cache.answer(self._request, step, self._endpoint.codec, refresh=step)
+        # Only a cache that looks at questions begins calls in vain.
+        live = self._cache.wants_questions and heard(self._inner)
+        codec = self._endpoint.codec
+        answer = self._cache.answer(self._request, step, codec, refresh=step, live=live)
         return (yield from answer).answer
 
     def ask(self) -> Said[A]:

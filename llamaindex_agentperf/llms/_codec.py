@@ -19,6 +19,8 @@ from llama_index.core.base.llms.types import (
 from pydantic import BaseModel
 
 from agentperf_core.cache import AnswerFacts, CacheDecision
+from agentperf_core.errors import CodecError
+from llamaindex_agentperf._blocks import OF_ANSWERS, block_data, checked_blocks
 from llamaindex_agentperf._usage import (
     USAGE_KEYS,
     Answer,
@@ -94,7 +96,7 @@ class ChatCodec:
         probabilities = said.logprobs
         return {
             "role": message.role.value,
-            "blocks": [block.model_dump(mode="json") for block in message.blocks],
+            "blocks": block_data(message.blocks, OF_ANSWERS),
             "extra": extra,
             "answer_extra": without_usage(extra_of(said)),
             "logprobs": [[p.model_dump() for p in row] for row in probabilities]
@@ -106,15 +108,20 @@ class ChatCodec:
     def decode(self, body: Mapping[str, Any], decision: CacheDecision) -> Said[ChatResponse]:
         """A fresh answer; also tells the instrumentation that it was served."""
         record = decision.record()
-        announce_hit(record)
+        if body["role"] != "assistant":
+            msg = f"a stored answer is the assistant's, got role {body['role']!r:.40}; clear it"
+            raise CodecError(msg)
         extra = {**body["answer_extra"], "agentperf": {"cache": record}}
-        blocks, own, logprobs = body["blocks"], body["extra"], body["logprobs"]
+        own, logprobs = body["extra"], body["logprobs"]
+        blocks = checked_blocks(body["blocks"], OF_ANSWERS)
         text = blocks[0].get("text") if len(blocks) == 1 else None  # only a text block has one
-        if type(text) is str and body["role"] == "assistant" and not own and logprobs is None:
-            return Said(_plain_answer(text, extra), body["pieces"])
-        message = ChatMessage(role=body["role"], blocks=blocks, additional_kwargs=own)
-        answer = ChatResponse(message=message, logprobs=logprobs, additional_kwargs=extra)
-        return Said(answer, body["pieces"])
+        if type(text) is str and not own and logprobs is None:
+            answer = _plain_answer(text, extra)
+        else:
+            message = ChatMessage(role="assistant", blocks=blocks, additional_kwargs=own)
+            answer = ChatResponse(message=message, logprobs=logprobs, additional_kwargs=extra)
+        announce_hit(record)
+        return Said(answer, _sizes(body["pieces"]))
 
     def mark(self, answer: Said[ChatResponse], decision: CacheDecision) -> Said[ChatResponse]:
         """The model's own answer with the record."""
@@ -146,10 +153,10 @@ class CompletionCodec:
     def decode(self, body: Mapping[str, Any], decision: CacheDecision) -> Said[CompletionResponse]:
         """A fresh answer; also tells the instrumentation that it was served."""
         record = decision.record()
-        announce_hit(record)
         extra = {**body["extra"], "agentperf": {"cache": record}}
         answer = CompletionResponse(text=body["text"], additional_kwargs=extra)
-        return Said(answer, body["pieces"])
+        announce_hit(record)
+        return Said(answer, _sizes(body["pieces"]))
 
     def mark(
         self, answer: Said[CompletionResponse], decision: CacheDecision
@@ -179,6 +186,11 @@ def _made(kind: type[M], fields: dict[str, Any]) -> M:
     put(made, "__pydantic_extra__", None)
     put(made, "__pydantic_private__", None)
     return made
+
+
+def _sizes(stored: object) -> Sequence[int]:
+    """What may be lengths of pieces; whether they fit the text is seen when they are needed."""
+    return cast("list[int]", stored) if isinstance(stored, list) else ()
 
 
 def _readable(arguments: Mapping[str, Any] | str) -> bool:

@@ -68,6 +68,7 @@ class Desk:
                 temperature=temperature_of(asks.inner, kwargs),
                 tags=tags,
                 expires_at=expires_at,
+                questions=self.cache.wants_questions,
             )
 
         return request_or_bypass(make)

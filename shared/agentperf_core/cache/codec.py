@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -146,7 +147,7 @@ def _entry(found: object) -> Entry:
         cast("dict[str, Any]", body),
         float(record["at"]),
         None if took is None else float(took),
-        None if usage is None else Usage(**usage),
+        None if usage is None else _usage(**usage),
         _text(get("model")),
         None if fresh is None else float(fresh),
         None if until is None else float(until),
@@ -154,6 +155,10 @@ def _entry(found: object) -> Entry:
         _question(get("question")),
         () if tags is None else tuple(map(str, tags)),
     )
+
+
+# Usages are checked when they are made, for 2 us; an equal one is the same one.
+_usage = lru_cache(maxsize=1024)(Usage)
 
 
 def _asked(question: Question | None) -> list[str | None] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 from agentperf_core.accounting import PRICES
@@ -15,9 +16,9 @@ Outcome: TypeAlias = Literal["hit", "coalesced", "miss", "bypass"]
 Tier: TypeAlias = Literal["exact", "normalised", "semantic"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CacheDecision:
-    """What the cache did with one request, and why.
+    """What the cache did with one request, and why; nobody changes it afterwards.
 
     Attributes:
         outcome: `"hit"` from the store, `"coalesced"` with an equal call in flight, `"miss"`, or
@@ -67,9 +68,15 @@ class CacheDecision:
         """Plain JSON data for response metadata, spans and reports, without what is not so."""
         found = {
             name: value
-            for name in self.__dataclass_fields__
-            if (value := getattr(self, name)) is not None and value is not False
+            for name, value in zip(_NAMES, _VALUES(self), strict=True)
+            if value is not None and value is not False
         }
         if self.saved_usage is not None:
-            found["saved_usage"] = self.saved_usage.as_dict()
+            found["saved_usage"] = dict(zip(_COUNTS, _COUNTED(self.saved_usage), strict=True))
         return found
+
+
+_NAMES = tuple(CacheDecision.__dataclass_fields__)
+_VALUES = attrgetter(*_NAMES)
+_COUNTS = tuple(Usage.__dataclass_fields__)
+_COUNTED = attrgetter(*_COUNTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from agentperf_core.cache.answers import AnswerCodec, CacheRequest, Hit
 from agentperf_core.cache.codec import Entry
@@ -11,12 +11,39 @@ from agentperf_core.cache.flight.across import Held
 from agentperf_core.cache.flight.single import Lead
 from agentperf_core.flow import Flow
 
-if TYPE_CHECKING:
-    from agentperf_core.cache.exact.claims import Claims
-
 __all__ = ["Lease"]
 
 T = TypeVar("T")
+
+
+class _Cache(Protocol):
+    """What a lease needs of the cache that gave it."""
+
+    def judge(
+        self,
+        request: CacheRequest,
+        codec: AnswerCodec[T],
+        answer: T,
+        started: float | None,
+        /,
+    ) -> tuple[CacheDecision, bytes | None]: ...
+
+    def put(self, key: CacheRequest, raw: bytes, /) -> Flow[None]: ...
+
+    def note(self, decision: CacheDecision, /) -> CacheDecision: ...
+
+    def ended(
+        self, lease: Lease[T], codec: AnswerCodec[T], answer: T, decision: CacheDecision, /
+    ) -> CacheDecision: ...
+
+    def rescued(
+        self,
+        request: CacheRequest,
+        codec: AnswerCodec[T],
+        spare: Entry | None,
+        error: BaseException,
+        /,
+    ) -> Hit[T] | None: ...
 
 
 class Lease(Generic[T]):
@@ -32,7 +59,7 @@ class Lease(Generic[T]):
 
     def __init__(
         self,
-        cache: Claims,
+        cache: _Cache,
         codec: AnswerCodec[T],
         request: CacheRequest,
         *,

@@ -13,7 +13,8 @@ last reader has gone.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Generic, Literal, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, Literal, TypeVar
 
 from agentperf_core.cache.flight._seats import Reader
 from agentperf_core.cache.flight._sources import DrawnTape, PumpedTape
@@ -151,6 +152,19 @@ class LiveStreams(Generic[T]):
             return seat if seat is not None else Opening(self, None, None)
         return Opening(self, key, joined)
 
+    def read_out(self, key: str | None) -> Flow[None]:
+        """Read the open stream of `key` to its end, if there is one, for a caller who needs it all.
+
+        Its reader may have stopped half way, and nobody else would draw what is left. Whoever is
+        inside the stream right now is not held up, and what the stream raises is for its readers.
+        """
+        tape = self._open.get(key) if key is not None and self._open else None
+        if tape is None or self._flight.is_led_here(key):
+            return
+        seat = yield from _seat(tape)
+        if seat is not None:
+            yield from Step(_drain, _adrain, seat)
+
     def add(self, key: str, tape: Tape[T]) -> None:
         """Let others find an open stream until it ends; called by its `Opening`."""
         if self._open.setdefault(key, tape) is tape:
@@ -159,6 +173,24 @@ class LiveStreams(Generic[T]):
 
 def _seat(tape: Tape[T] | None) -> Flow[Reader[T] | None]:
     return (yield from Step(tape.follow, tape.afollow)) if tape is not None else None
+
+
+def _drain(seat: Reader[Any]) -> None:
+    try:
+        with suppress(Exception):
+            for _ in seat:
+                pass
+    finally:
+        seat.close()
+
+
+async def _adrain(seat: Reader[Any]) -> None:
+    try:
+        with suppress(Exception):
+            async for _ in seat:
+                pass
+    finally:
+        await seat.aclose()
 
 
 def joined_decision(key: str | None, usage: Usage | None = None) -> CacheDecision:

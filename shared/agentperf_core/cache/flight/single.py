@@ -115,7 +115,7 @@ class SingleFlight(Generic[T]):
 
     def join(self, key: Hashable) -> Flow[Lead[T] | Landed[T] | Failed]:
         """Lead the call of `key`, or wait for the one that does and get its outcome."""
-        if (id(self), key) in _leading.get():
+        if self.is_led_here(key):
             return Lead(self, key, None)
         slot, future = self._enter(key)
         while future is not None:
@@ -135,9 +135,13 @@ class SingleFlight(Generic[T]):
                 return Lead(self, key, None)
         return Lead(self, key, slot)
 
+    def is_led_here(self, key: Hashable) -> bool:
+        """Whether this thread or task is inside the call that leads `key`."""
+        return (id(self), key) in _leading.get()
+
     def lead_now(self, key: Hashable) -> Lead[T] | None:
         """Lead the call of `key` if nobody does; `None` otherwise. Never waits."""
-        if (id(self), key) in _leading.get():
+        if self.is_led_here(key):
             return None
         with self._lock:
             if key in self._slots:
