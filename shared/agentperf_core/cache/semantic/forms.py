@@ -7,6 +7,7 @@ from agentperf_core.cache.semantic.axes import OPPOSED_PREFIXES
 __all__ = ["alike", "negates"]
 
 _NEGATING = ("un", "dis", "in", "im", "il", "ir", "non", "de", "mis", "anti", "a", "counter")
+_OPPOSED = tuple(prefix for pair in OPPOSED_PREFIXES for prefix in pair)
 
 
 def alike(x: str, y: str, *, names: bool = False) -> bool:
@@ -50,11 +51,19 @@ def _slips(x: str, y: str, most: int) -> bool:
 def negates(x: str, y: str) -> bool:
     """Whether one word is the other with "un-", "-less" and the like, or with an opposed prefix."""
     short, long = (x, y) if len(x) < len(y) else (y, x)
-    if len(short) >= 3 and any(_is_negation(prefix, short, long) for prefix in _NEGATING):
+    # The prefixes are looked at first, all at once: this runs for every pair of words.
+    if (
+        len(short) >= 3
+        and long.startswith(_NEGATING)
+        and any(_is_negation(prefix, short, long) for prefix in _NEGATING)
+    ):
         return True
-    root = short.removesuffix("ful")
-    if len(root) >= 3 and long.removesuffix("less") == root and long.endswith("less"):
-        return True
+    if long.endswith("less"):
+        root = short.removesuffix("ful")
+        if len(root) >= 3 and long.removesuffix("less") == root:
+            return True
+    if not (x.startswith(_OPPOSED) and y.startswith(_OPPOSED)):
+        return False
     return any(_exchanged(x, y, p, q) or _exchanged(x, y, q, p) for p, q in OPPOSED_PREFIXES)
 
 

@@ -96,6 +96,7 @@ class SemanticTier:
         texts = (question.text,) if question.parent is None else (question.text, question.parent)
         try:
             coming = [self.embedder.submit(text) for text in texts]
+            Wording.of(question.text)  # read while the encoder is at it
             there = yield from Step(_wait, _await, coming, self._patience_s)
             _check(there, self._patience_s)
             found = self._judged(question, Asked(*_both([one.result() for one in coming])))
