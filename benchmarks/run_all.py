@@ -1,10 +1,13 @@
 """Run every benchmark and write `RESULTS.md`, each table under the command that made it.
 
-What stands below the line "Run by hand" in RESULTS.md is kept as it is.
+What stands below the line "Run by hand" in RESULTS.md is kept as it is, and so are sections that
+are not run: with arguments, only commands that hold one of them are; what needs data is run where
+the environment names its folder (`AGENTPERF_DATA`).
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import datetime as dt
 import os
@@ -26,31 +29,62 @@ SCRIPTS = (
     "bench_tokens.py",
     "bench_eviction.py",
     "bench_redis_store.py",
-    "cache_latency.py",
 )
-COMMANDS = tuple(
+DATA = "$AGENTPERF_DATA"
+SEMANTIC = "$AGENTPERF_DATA/semantic_cache"
+COMMANDS = (
+    ("", "benchmarks/cache_latency.py"),
     (
+        "",
         (
-            f"The support desk, bare against plug-ins, in {name}: whole scenario, interleaved "
-            "pairs, median ratio with its bootstrap interval."
+            f"benchmarks/semantic_stream.py --data {SEMANTIC}/banking77_train.csv.gz "
+            "--seeds 1 2 3 4 5 --max-error 0.005"
         ),
-        f"-m agentperf_core bench --framework {name.lower()} --runs 10 --time-scale 1",
-    )
-    for name in ("LangChain", "LlamaIndex")
+    ),
+    (
+        "The same under a budget of 1 %, with one label in ten flipped.",
+        (
+            f"benchmarks/semantic_stream.py --data {SEMANTIC}/banking77_train.csv.gz "
+            "--seeds 1 2 3 4 5 --max-error 0.01 --label-noise 0.1"
+        ),
+    ),
+    ("", f"benchmarks/semantic_pairs.py --data {SEMANTIC}/qqp_dev.jsonl.gz"),
+    *(
+        (
+            (
+                f"The support desk, bare against plug-ins, in {name}: whole scenario, interleaved "
+                "pairs, median ratio with its bootstrap interval."
+            ),
+            f"-m agentperf_core bench --framework {name.lower()} --runs 5 --time-scale 1",
+        )
+        for name in ("LangChain", "LlamaIndex")
+    ),
 )
 
 
 def main() -> None:
-    sections = [header()]
-    for script in SCRIPTS:
-        claim = ast.get_docstring(ast.parse((HERE / script).read_text(encoding="utf-8"))) or ""
-        sections.append(section(claim, f"benchmarks/{script}"))
-    sections += [section(claim, command, fenced=True) for claim, command in COMMANDS]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="*", help="parts of commands; other sections are kept")
+    only: list[str] = parser.parse_args().only
     kept = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
-    _, line, by_hand = kept.partition(BY_HAND)
+    body, line, by_hand = kept.partition(BY_HAND)
+    old = {part.partition("`")[0]: part for part in body.split("\n## `python ")[1:]}
+    sections = [header()]
+    for claim, command in (*((None, f"benchmarks/{script}") for script in SCRIPTS), *COMMANDS):
+        wanted = not only or any(word in command for word in only)
+        if wanted and (DATA not in command or "AGENTPERF_DATA" in os.environ):
+            sections.append(section(claim or docstring(command), command, fenced=claim is not None))
+        elif command in old:
+            sections.append(f"## `python {old[command].strip()}")
     sections.append(line + by_hand.rstrip() if line else BY_HAND)
     RESULTS.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     print(f"wrote {RESULTS.relative_to(HERE.parent)}")
+
+
+def docstring(command: str) -> str:
+    """The claim of a script, which is what its docstring says."""
+    script = HERE.parent / command.split(maxsplit=1)[0]
+    return ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
 
 
 def header() -> str:
@@ -68,7 +102,7 @@ def header() -> str:
 def section(claim: str, command: str, *, fenced: bool = False) -> str:
     print(f"running python {command}", flush=True)
     done = subprocess.run(
-        [sys.executable, *command.split()],
+        [sys.executable, *os.path.expandvars(command).split()],
         cwd=HERE.parent,
         capture_output=True,
         text=True,
