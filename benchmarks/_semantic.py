@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentperf_core.cache.embedding.embedders import as_embedder
+from agentperf_core.cache.semantic.acceptance import Acceptance
+from agentperf_core.cache.semantic.scale import PROBES, background_of
 from agentperf_core.optional import require
 
 Vectors = NDArray[np.float32]
@@ -91,6 +93,13 @@ def encoded(texts: Iterable[str], *, model: str | None = None) -> dict[str, Vect
             memo.parent.mkdir(parents=True, exist_ok=True)
             np.save(memo, vectors)
     return {text: vectors[place] for place, text in enumerate(wanted)}
+
+
+def on_scale(acceptance: Acceptance, *, model: str | None = None) -> Acceptance:
+    """The acceptance after it has seen the encoder's background, as the tier shows it."""
+    probes = encoded(PROBES, model=model)
+    acceptance.observe_background(background_of([probes[probe] for probe in PROBES]))
+    return acceptance
 
 
 def _encode(texts: Sequence[str], path: str) -> Vectors:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from _semantic import Vectors, encoded, read_pairs
+from _semantic import Vectors, encoded, on_scale, read_pairs
 
 from agentperf_core.cache.requests.normal import normalised
 from agentperf_core.cache.semantic.acceptance import Acceptance
@@ -81,8 +81,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     training = read_pairs(args.train) if args.train else []
     texts = [text for pair in (*pairs, *training) for text in (pair["a"], pair["b"])]
     vectors = encoded(texts, model=args.model)
-    acceptance = Acceptance(
-        max_error=args.max_error, profile=args.profile, shadow_share=0.0, seed=1
+    acceptance = on_scale(
+        Acceptance(max_error=args.max_error, profile=args.profile, shadow_share=0.0, seed=1),
+        model=args.model,
     )
     if training:
         trained(acceptance, training, vectors)

@@ -22,7 +22,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from _semantic import Vectors, encoded, half_of_intent, read_stream
+from _semantic import Vectors, encoded, half_of_intent, on_scale, read_stream
 from _stream_rules import Tally, rules
 
 from agentperf_core.cache.semantic.acceptance import Acceptance
@@ -131,6 +131,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         stream = list(rows)
         Random(seed).shuffle(stream)
         acceptance = Acceptance(max_error=args.max_error, profile=args.profile, seed=seed)
+        on_scale(acceptance, model=args.model)
         cache = Cache(acceptance, dim, noise=args.label_noise, seed=seed)
         run_stream(stream, vectors, cache)
         times = sorted(cache.judge_us)

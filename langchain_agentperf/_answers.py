@@ -44,7 +44,7 @@ def encode_message(message: BaseMessage) -> dict[str, Any]:
     """An answer as plain data, without ids, usage and the call's own metadata.
 
     Raises:
-        CodecError: if it is not an AI message.
+        CodecError: if it is not an AI message, or has a block of content without a type.
     """
     if not isinstance(message, AIMessage):
         msg = f"answers are AI messages, got {type(message).__qualname__}; it is not cached"
@@ -52,7 +52,7 @@ def encode_message(message: BaseMessage) -> dict[str, Any]:
     metadata = cast("Mapping[str, Any]", message.response_metadata)
     kwargs = cast("Mapping[str, Any]", message.additional_kwargs)
     body = {
-        "content": message.content,
+        "content": _content(message.content),
         "name": message.name,
         "tool_calls": [
             {"name": call["name"], "args": call["args"], "id": call["id"]}
@@ -87,7 +87,7 @@ def decode_message(
         if plain is not None:
             return plain
         return kind(
-            content=body["content"],
+            content=_content(body["content"]),
             name=body.get("name"),
             id=message_id,
             tool_calls=body.get("tool_calls", []),
@@ -97,6 +97,18 @@ def decode_message(
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"a stored answer must have the fields of an AI message, got {list(body)!r}; clear it"
         raise CodecError(msg) from error
+
+
+def _content(content: Any) -> Any:
+    """The same content, if readers can tell its blocks apart."""
+    if isinstance(content, list):
+        for block in cast("list[object]", content):
+            known = isinstance(block, dict)
+            kind = cast("dict[str, object]", block).get("type") if known else block
+            if not isinstance(kind, str):
+                msg = f"a block of content is a text or has a type, got a {type(block).__name__}"
+                raise CodecError(msg)
+    return cast("Any", content)
 
 
 def marked(message: BaseMessage, decision: CacheDecision) -> BaseMessage:

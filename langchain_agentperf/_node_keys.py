@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 from uuid import uuid4
@@ -18,7 +18,7 @@ from agentperf_core.cache import canonical
 from agentperf_core.events import BUS
 from langchain_agentperf._convert import message_parts
 
-__all__ = ["ids_given", "message_state_key"]
+__all__ = ["TenantKeys", "ids_given", "message_state_key"]
 
 
 def message_state_key(*args: Any, **kwargs: Any) -> str:
@@ -29,6 +29,9 @@ def message_state_key(*args: Any, **kwargs: Any) -> str:
     usage, response metadata. Ids of tool calls that have been answered are numbered by their order;
     open ones stay, because a result that the node makes must carry them.
 
+    It is a key of the arguments alone: what a node reads from `runtime.context` or the config is
+    not in it, see `NodeCache`.
+
     What has no plain form gets a key of its own every time, and so never hits.
 
     Example:
@@ -38,11 +41,52 @@ def message_state_key(*args: Any, **kwargs: Any) -> str:
         >>> one == two
         True
     """
+    return _key(args, kwargs, ())
+
+
+class TenantKeys:
+    """Keys like those of `message_state_key`, with whose they are in them.
+
+    LangGraph makes keys where the graph was called, but stores what a node has written from a
+    thread that knows nothing of the caller. So the tenant is asked with the key, and kept with it.
+
+    Args:
+        tenant: says whose a call is.
+    """
+
+    def __init__(self, tenant: Callable[[], str | None]) -> None:
+        self._tenant = tenant
+        self._known = _Given()
+
+    def key(self, *args: Any, **kwargs: Any) -> str:
+        """The key of a node's input; one that never hits for a caller without a tenant."""
+        tenant = self.ask()
+        if tenant is None:
+            return uuid4().hex
+        key = _key(args, kwargs, (tenant,))
+        self._known.add(key, frozenset({tenant}))
+        return key
+
+    def ask(self) -> str | None:
+        """Whose call this is; `None` if nobody knows."""
+        try:
+            tenant: object = self._tenant()
+        except Exception as error:
+            BUS.fault("cache.key", error)
+            return None
+        return tenant if isinstance(tenant, str) else None
+
+    def tenant_of(self, key: str) -> str | None:
+        """Whose key this is, as LangGraph hands it to a cache; `None` if it was not made here."""
+        return next(iter(self._known.get(key)), None)
+
+
+def _key(args: Any, kwargs: Any, whose: Sequence[str]) -> str:
     view = _View()
     try:
         view.look(args)
         view.look(kwargs)
-        tree = canonical([view.plain(args), view.plain(kwargs)])
+        tree = canonical([view.plain(args), view.plain(kwargs), *whose])
     except Exception as error:
         BUS.fault("cache.key", error)
         return uuid4().hex

@@ -7,6 +7,7 @@ LangGraph's own serialiser rebuilds any class that the stored bytes name. Here t
 from __future__ import annotations
 
 import math
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class WritesCodec:
         return {"writes": [[channel, self._plain(value)] for channel, value in answer]}
 
     def decode(self, body: Mapping[str, Any], decision: CacheDecision) -> Writes:
-        """Fresh values: new message ids, no usage, model answers marked with the decision."""
+        """Fresh values: new message ids but for chosen ones, no usage, model answers marked."""
         return [(channel, _value(value, decision)) for channel, value in body["writes"]]
 
     def mark(self, answer: Writes, decision: CacheDecision) -> Writes:
@@ -99,18 +100,36 @@ class WritesCodec:
         if message.id in self.taken and message.id is not None:
             msg = "the node gives back messages that it was given; return the new ones to cache it"
             raise CodecError(msg)
+        own = {"id": message.id} if _chosen(message) else {}
         if isinstance(message, AIMessage):
-            return {"type": "ai", **encode_message(message)}
+            return {"type": "ai", **encode_message(message), **own}
         if isinstance(message, RemoveMessage) and message.id == REMOVE_ALL_MESSAGES:
             return {"type": "remove all"}
         if type(message) not in _KINDS.values():
             msg = f"a {type(message).__qualname__} is not a message to be stored; not cached"
             raise CodecError(msg)
         fields = {name: getattr(message, name, None) for name in _FIELDS}
-        body: dict[str, Any] = {"type": message.type, "content": message.content}
+        body: dict[str, Any] = {"type": message.type, "content": message.content, **own}
         if getattr(message, "artifact", None) is not None:
             body["artifact"] = self._plain(cast("ToolMessage", message).artifact)
         return body | {name: value for name, value in fields.items() if value}
+
+
+# Ids that LangChain and LangGraph draw, and the look of those that providers draw.
+_OF_A_RUN = re.compile(
+    r"(?:lc_|run-)|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$", re.IGNORECASE
+)
+_OF_A_PROVIDER = re.compile(r"(?=.*\d).{16,}")
+
+
+def _chosen(message: BaseMessage) -> bool:
+    """Whether the node gave the message its id, by which it takes the place of an earlier one."""
+    if not message.id or _OF_A_RUN.match(message.id):
+        return False
+    by_model = isinstance(message, AIMessage) and (
+        message.usage_metadata or cast("Mapping[str, Any]", message.response_metadata)
+    )
+    return not (by_model and _OF_A_PROVIDER.match(message.id))
 
 
 def _scalar(value: Any) -> bool:
@@ -161,11 +180,17 @@ def _checked(plain: Any) -> Any:
 
 def _decoded(fields: Mapping[str, Any], decision: CacheDecision) -> BaseMessage:
     kind = fields["type"]
+    message_id = fields.get("id")
+    if message_id is None:
+        message_id = fresh_id()
+    elif type(message_id) is not str:
+        msg = f"an id is a text, got a {type(message_id).__name__}; clear the cache"
+        raise CodecError(msg)
     if kind == "ai":
-        return decode_message(fields, decision)
+        return decode_message(fields, decision, named=False).model_copy(update={"id": message_id})
     if kind == "remove all":
         return RemoveMessage(id=REMOVE_ALL_MESSAGES)
     given = {name: value for name, value in fields.items() if name in {"content", *_FIELDS}}
     if "artifact" in fields:
         given["artifact"] = _value(fields["artifact"], decision)
-    return _KINDS[kind](**given, id=fresh_id())
+    return _KINDS[kind](**given, id=message_id)

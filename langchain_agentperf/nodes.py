@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from langgraph.cache.base import BaseCache, FullKey, Namespace
 
-from agentperf_core.cache import CachePolicy, CacheRequest, Store, text_key
+from agentperf_core.cache import CachePolicy, CacheRequest, Store, check_tenant, text_key
 from agentperf_core.cache import ExactCache as CoreCache
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, arun, run
-from langchain_agentperf._node_keys import ids_given, message_state_key
+from langchain_agentperf._node_keys import TenantKeys, ids_given, message_state_key
 from langchain_agentperf._writes import Writes, WritesCodec
 
 __all__ = ["NodeCache", "message_state_key"]
@@ -25,7 +25,12 @@ class NodeCache(BaseCache[Any]):
     own key holds message ids and never hits on message state. Against LangGraph's own caches:
     entries of another graph are not served, a store that fails is a miss, nothing stored can become
     another class than a message, messages come back with fresh ids and without usage, and async
-    graphs use the store's async side.
+    graphs use the store's async side. An id that the node has chosen itself, to write a message
+    over an earlier one, stays.
+
+    The key holds the state that the node is given and nothing else: neither `runtime.context` nor
+    the `configurable` of the config is in it. For a node that reads there whose run it is, give a
+    function as `tenant` and `state_key` of this cache as the nodes' `key_func`.
 
     Not cached, with a fault that says so: writes of other objects than messages, `Send` and plain
     data; a node that gives back messages it was given instead of new ones; answers of a model that
@@ -36,12 +41,13 @@ class NodeCache(BaseCache[Any]):
         store: where entries live; default a `MemoryStore` with the given clock.
         ttl_s: seconds an entry may be served where a `CachePolicy` of LangGraph says nothing;
             `None` for no limit.
-        tenant: whose entries these are.
+        tenant: whose entries these are: a name, or a function that `state_key` asks where the graph
+            is called. Then nothing is kept under other keys, nor where it gives no name.
         version: a tag that you change when the code of the nodes changes.
         clock: where the time comes from.
 
     Raises:
-        ConfigError: if `graph` is empty or `ttl_s` is not positive.
+        ConfigError: if `graph` is empty, `ttl_s` is not positive, or `tenant` is something else.
 
     Example:
         >>> from langchain_core.messages import AIMessage
@@ -65,7 +71,7 @@ class NodeCache(BaseCache[Any]):
         graph: str,
         store: Store | None = None,
         ttl_s: float | None = None,
-        tenant: str | None = None,
+        tenant: str | Callable[[], str | None] | None = None,
         version: str = "",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -73,13 +79,24 @@ class NodeCache(BaseCache[Any]):
         if not graph.strip():
             msg = f"graph names what the entries belong to, got {graph!r}; give the graph's name"
             raise ConfigError(msg)
+        check_tenant(tenant, asks="a function", hint="give its str()")
         self._core = CoreCache(store, policy=CachePolicy(ttl_s=ttl_s), clock=clock)
-        self._scope = (graph, "" if tenant is None else f"={tenant}", version)
+        self._graph, self._version = graph, version
+        self._tenant = tenant if not callable(tenant) else None
+        self._keys = TenantKeys(tenant) if callable(tenant) else None
 
     @property
     def core_cache(self) -> CoreCache:
         """The core cache in use: `stats()`, `invalidate(tag)`."""
         return self._core
+
+    def state_key(self, *args: Any, **kwargs: Any) -> str:
+        """`message_state_key` with the tenant in it, for `CachePolicy(key_func=cache.state_key)`.
+
+        LangGraph stores what a node has written from threads that know nothing of the caller, so
+        the tenant has to be asked here.
+        """
+        return (self._keys.key if self._keys is not None else message_state_key)(*args, **kwargs)
 
     def get(self, keys: Sequence[FullKey]) -> dict[FullKey, Any]:
         """What is stored of these. From LangGraph's `BaseCache`."""
@@ -126,16 +143,26 @@ class NodeCache(BaseCache[Any]):
             self._core.note(decision)
 
     def _clear(self, namespaces: Iterable[Namespace] | None) -> Flow[None]:
-        for tag in [self._tag()] if namespaces is None else map(self._tag, namespaces):
-            yield from self._core.invalidate(tag)
+        tenant = self._tenant if self._keys is None else self._keys.ask()
+        if self._keys is not None and tenant is None:
+            msg = "only a tenant's entries can be cleared, got None of tenant(); give it a name"
+            raise ConfigError(msg)
+        for namespace in [()] if namespaces is None else namespaces:
+            yield from self._core.invalidate(self._tag(tenant, namespace))
 
     def _request(self, key: FullKey, ttl_s: int | None) -> CacheRequest:
         namespace, hashed = key
+        tenant = self._tenant if self._keys is None else self._keys.tenant_of(hashed)
+        if self._keys is not None and tenant is None:
+            return CacheRequest(None, "it has no tenant, or its key is not made by state_key")
         return CacheRequest(
-            text_key("langgraph node", *self._scope, *namespace, hashed),
-            tags=(self._tag(), self._tag(namespace)),
+            text_key("langgraph node", *self._scope(tenant), *namespace, hashed),
+            tags=(self._tag(tenant, ()), self._tag(tenant, namespace)),
             policy=None if ttl_s is None else CachePolicy(ttl_s=ttl_s),
         )
 
-    def _tag(self, namespace: Namespace | None = None) -> str:
-        return text_key("langgraph nodes", *self._scope, *(namespace or ()))
+    def _tag(self, tenant: str | None, namespace: Namespace) -> str:
+        return text_key("langgraph nodes", *self._scope(tenant), *namespace)
+
+    def _scope(self, tenant: str | None) -> Sequence[str]:
+        return self._graph, "" if tenant is None else f"={tenant}", self._version

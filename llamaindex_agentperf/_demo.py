@@ -13,7 +13,7 @@ from llama_index.llms.openai_like import OpenAILike
 
 from agentperf_core.bench.workloads import SYSTEM_PROMPT, TOOL_POLICIES, DeskSetup
 from agentperf_core.telemetry import LatencyReport
-from llamaindex_agentperf import CachedLLM, cached_tools, instrument
+from llamaindex_agentperf import CachedLLM, CachedTool, instrument
 
 __all__ = ["LlamaIndexDesk"]
 
@@ -41,7 +41,16 @@ class LlamaIndexDesk:
         caches = setup.plugins
         if caches is not None:
             llm = CachedLLM(llm, cache=caches.answers)
-            tools = cached_tools(tools, TOOL_POLICIES, cache=caches.tools)
+            # The tools are methods of one desk: a version says that another desk has the same.
+            tools = [
+                CachedTool(
+                    tool,
+                    policy=TOOL_POLICIES[str(tool.metadata.name)],
+                    cache=caches.tools,
+                    version="desk-1",
+                )
+                for tool in tools
+            ]
         self._agent = FunctionAgent(
             name="support-desk",
             tools=[*tools],

@@ -1,8 +1,7 @@
 """What of a model and of the arguments of a call can change the answer.
 
-Read live at every call: a model whose temperature is changed gets other keys from then on. In the
-identity is everything that a model class declares as a field, except secrets, connections,
-callbacks, time-outs and retries.
+Read live at every call: a changed temperature means other keys from then on. In the identity is
+every field of a model class, except secrets, connections, callbacks, time-outs and retries.
 
 What this cannot see: behaviour that a model class keeps in private attributes, and what a server
 does behind an unchanged model name. `CachedLLM(version=...)` is the way to say that it changed.

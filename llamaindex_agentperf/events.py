@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from llama_index.core.instrumentation import Dispatcher, get_dispatcher  # pyright: ignore[reportPrivateImportUsage] - their documented home
 from llama_index.core.instrumentation.event_handlers import NullEventHandler
@@ -61,7 +61,9 @@ def _has_handlers(here: Dispatcher, *, spans: bool) -> bool:
     while True:
         if any(type(handler) is not NullEventHandler for handler in here.event_handlers):
             return True
-        if spans and any(type(handler) is not NullSpanHandler for handler in here.span_handlers):
+        every = cast("list[object]", here.span_handlers)  # pyright: ignore[reportUnknownMemberType] - a bare generic upstream
+        followed = every if spans else []
+        if any(type(handler) is not NullSpanHandler for handler in followed):
             return True
         if not here.propagate:
             return False

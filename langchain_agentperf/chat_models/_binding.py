@@ -34,7 +34,7 @@ class Bindings:
     """
 
     def __init__(self, wrapper: object, inner: object) -> None:
-        self._of = wrapper, inner
+        self.models = wrapper, inner
         self._known: dict[object, Runnable[Any, Any]] = {}
 
     @classmethod
@@ -44,9 +44,9 @@ class Bindings:
         A copy of a model shares what it keeps beside its fields. Models are told apart by identity:
         two that are equal by their fields may answer differently.
         """
-        if known is not None and known._of[0] is wrapper and known._of[1] is inner:
-            return known
-        return cls(wrapper, inner)
+        if known is None or known.models[0] is not wrapper or known.models[1] is not inner:
+            return cls(wrapper, inner)
+        return known
 
     def get(
         self,

@@ -113,11 +113,11 @@ class ChatCodec:
             raise CodecError(msg)
         extra = {**body["answer_extra"], "agentperf": {"cache": record}}
         own, logprobs = body["extra"], body["logprobs"]
-        blocks = checked_blocks(body["blocks"], OF_ANSWERS)
-        text = blocks[0].get("text") if len(blocks) == 1 else None  # only a text block has one
-        if type(text) is str and not own and logprobs is None:
+        text = _only_text(body["blocks"])
+        if text is not None and not own and logprobs is None:
             answer = _plain_answer(text, extra)
         else:
+            blocks: Any = checked_blocks(body["blocks"], OF_ANSWERS)
             message = ChatMessage(role="assistant", blocks=blocks, additional_kwargs=own)
             answer = ChatResponse(message=message, logprobs=logprobs, additional_kwargs=extra)
         announce_hit(record)
@@ -165,6 +165,7 @@ class CompletionCodec:
         return Said(marked(answer.answer, decision.record()), answer.pieces)
 
 
+_PLAIN_BLOCK = {"block_type", "text"}
 _TEXT = vars(TextBlock(text=""))
 _MESSAGE = vars(ChatMessage(role="assistant", blocks=[]))
 _RESPONSE = vars(ChatResponse(message=ChatMessage()))
@@ -186,6 +187,18 @@ def _made(kind: type[M], fields: dict[str, Any]) -> M:
     put(made, "__pydantic_extra__", None)
     put(made, "__pydantic_private__", None)
     return made
+
+
+def _only_text(blocks: object) -> str | None:
+    """The text of what is one text block and nothing else."""
+    found = cast("list[object]", blocks) if isinstance(blocks, list) else []
+    if len(found) != 1 or not isinstance(found[0], dict):
+        return None
+    block = cast("dict[str, object]", found[0])
+    if block.keys() != _PLAIN_BLOCK or block["block_type"] != "text":
+        return None
+    text = block["text"]
+    return text if isinstance(text, str) else None
 
 
 def _sizes(stored: object) -> Sequence[int]:

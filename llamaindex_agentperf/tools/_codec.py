@@ -10,6 +10,7 @@ from llama_index.core.tools import ToolOutput
 
 from agentperf_core.cache.toolresults.cache import ToolDecision
 from agentperf_core.errors import CodecError
+from llamaindex_agentperf._blocks import OF_TOOLS, block_data, checked_blocks
 from llamaindex_agentperf._marks import marked_blocks, remember_in_run
 from llamaindex_agentperf.events import announce_hit
 
@@ -48,7 +49,7 @@ class OutputCodec:
         """
         body: dict[str, Any] = {
             "tool": result.tool_name,
-            "blocks": [block.model_dump(mode="json") for block in result.blocks],
+            "blocks": block_data(result.blocks, OF_TOOLS),
             "is_error": result.is_error,
         }
         raw: object = result.raw_output
@@ -62,9 +63,10 @@ class OutputCodec:
 
     def decode(self, body: Mapping[str, Any], decision: ToolDecision) -> ToolOutput:
         """A fresh output for this call; also tells the instrumentation that it was served."""
+        blocks: Any = checked_blocks(body["blocks"], OF_TOOLS)
         output = ToolOutput(
             tool_name=body["tool"],
-            blocks=body["blocks"],
+            blocks=blocks,
             raw_input=self._raw_input,
             is_error=body["is_error"],
         )

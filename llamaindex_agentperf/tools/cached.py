@@ -28,6 +28,7 @@ from llamaindex_agentperf._marks import run_id
 from llamaindex_agentperf._signatures import with_signature
 from llamaindex_agentperf.tools._arguments import arguments_of, signature_of, state_of
 from llamaindex_agentperf.tools._codec import OutputCodec
+from llamaindex_agentperf.tools._functions import functions_of
 
 __all__ = ["CachedTool", "cached_tools"]
 
@@ -41,8 +42,11 @@ class CachedTool(FunctionTool):
     honour `return_direct`; callbacks and partial parameters of the wrapped tool stay in force. All
     other attributes are those of the wrapped tool.
 
-    Tools of one cache are told apart by name, description, parameters and the name of their
-    function: give `version` where that is not enough, as for methods of two clients.
+    Tools of one cache are told apart by name, description, parameters, and the module and name of
+    their function. A closure, a bound method, a partial or a callable object (and so a tool that is
+    no `FunctionTool`) carries what these do not show: each object has results of its own, which no
+    other process finds. To share them, give each such tool a `version` of its own, which says what
+    it carries: `version="shop-7"`.
 
     Args:
         tool: any tool, or a function to make one of.
@@ -50,7 +54,8 @@ class CachedTool(FunctionTool):
         cache: the cache to share with other tools; default one of its own.
         tenant: whose results these are, as a name or a function that is asked at every call.
         session: the session that a call belongs to, for `cache_scope="session"`, likewise.
-        version: a tag to change when the tool changes.
+        version: a tag to change when the tool changes; for a tool that carries something, also what
+            that is, see above.
         keep_raw: keep only outputs whose `raw_output` is plain data and comes back as it was. With
             `False` others are kept, too, and a served one has its content as `raw_output`.
 
@@ -100,7 +105,7 @@ class CachedTool(FunctionTool):
         self._cache = cache if cache is not None else ToolResultCache()
         self._tenant = tenant
         self._session = session
-        self._version = version
+        self._version = f"{functions_of(inner, named=bool(version))}:{version}"
         self._keep_raw = keep_raw
         self._signature = signature_of(self.real_fn)
 
@@ -151,7 +156,7 @@ class CachedTool(FunctionTool):
                 arguments=arguments_of(self, self._signature, args, kwargs),
                 policy=self._policy,
                 schema=tool_identity(self),
-                version=f"{getattr(self.real_fn, '__qualname__', '')}:{self._version}",
+                version=self._version,
                 tenant=self._tenant() if callable(self._tenant) else self._tenant,
                 session=self._session() if callable(self._session) else self._session,
                 run=run_id(),
@@ -201,7 +206,8 @@ def cached_tools(
         cache: the cache to share; default a new one.
         tenant: see `CachedTool`.
         session: see `CachedTool`.
-        version: see `CachedTool`.
+        version: a tag to change when one of the tools changes. Tools that carry something keep to
+            themselves, see `CachedTool`, whose own `version` can say what it is.
 
     Raises:
         ConfigError: if there is a policy for a tool that does not exist, or see `CachedTool`.
@@ -219,11 +225,18 @@ def cached_tools(
     if unknown:
         msg = f"policies must name tools, got {sorted(unknown)!r}; there are {sorted(names)!r}"
         raise ConfigError(msg)
-    shared: dict[str, Any] = {"tenant": tenant, "session": session, "version": version}
+    shared: dict[str, Any] = {"cache": cache, "tenant": tenant, "session": session}
     return [
-        CachedTool(tool, policy=policies[name], cache=cache, **shared) if name in policies else tool
+        CachedTool(tool, policy=policies[name], version=_of_all(version, tool), **shared)
+        if name in policies
+        else tool
         for name, tool in zip(names, made, strict=True)
     ]
+
+
+def _of_all(version: str, tool: BaseTool) -> str:
+    """One version for many tools cannot say what each of them carries."""
+    return f"{version}:{functions_of(tool)}" if version else ""
 
 
 def _leave_run() -> None:

@@ -77,6 +77,54 @@ def asked(
     return build_request(policy=policy, messages=messages, **given)
 
 
+# As in an encoder's geometry, what every question has says little.
+_FRAME = frozenset(
+    [
+        "a",
+        "about",
+        "an",
+        "and",
+        "are",
+        "at",
+        "by",
+        "can",
+        "could",
+        "do",
+        "does",
+        "for",
+        "from",
+        "has",
+        "have",
+        "how",
+        "i",
+        "in",
+        "is",
+        "it",
+        "me",
+        "my",
+        "of",
+        "on",
+        "or",
+        "should",
+        "the",
+        "this",
+        "to",
+        "was",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "why",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    ]
+)
+
+
 def bag_of_words(texts: Sequence[str]) -> NDArray[np.float32]:
     """Vectors that are alike where texts share words: no model, but a real geometry."""
     return np.stack([_bag(text) for text in texts])
@@ -85,8 +133,9 @@ def bag_of_words(texts: Sequence[str]) -> NDArray[np.float32]:
 def _bag(text: str) -> NDArray[np.float32]:
     vector = np.zeros(64, np.float32)
     for word in re.findall(r"\w+", text.lower()):
+        weight = 0.1 if word in _FRAME else 1.0
         seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big")
-        vector += np.random.default_rng(seed).standard_normal(64).astype(np.float32)
+        vector += weight * np.random.default_rng(seed).standard_normal(64).astype(np.float32)
     return vector
 
 

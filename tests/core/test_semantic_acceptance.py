@@ -7,7 +7,10 @@ import math
 import threading
 from random import Random
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentperf_core.cache.semantic.acceptance import Acceptance, Verdict
 from agentperf_core.cache.semantic.features import (
@@ -17,6 +20,7 @@ from agentperf_core.cache.semantic.features import (
     neighbourhood,
 )
 from agentperf_core.cache.semantic.prior import SHIPPED
+from agentperf_core.cache.semantic.scale import PROBES, Scale, background_of
 from agentperf_core.cache.semantic.verdict import estimate_error
 from agentperf_core.cache.semantic.wording import Wording
 from agentperf_core.errors import ConfigError
@@ -186,6 +190,92 @@ def test_the_error_estimate_comes_from_shadow_checks():
     estimate = acceptance.estimate()
     assert estimate.low < estimate.rate < estimate.high
     assert estimate.labels > 100
+
+
+def test_a_cache_that_only_watches_learns_what_serving_would_have_done():
+    """Every request is checked, whether it was drawn for a shadow check or not."""
+    acceptance = Acceptance(seed=5, shadow_share=0.03)
+    for number in range(400):
+        acceptance.learn(judge(acceptance, candidate()), same=number % 10 != 0)
+    estimate = acceptance.estimate()
+    assert estimate.labels == 400
+    assert estimate.rate == pytest.approx(0.1 * 0.97)
+    assert acceptance.state()["counts"] == {
+        "requests": 400, "served": 0, "checked": 400, "wrong": 40,
+    }  # fmt: skip
+
+
+def test_what_is_not_accepted_is_not_a_check():
+    acceptance = Acceptance(seed=5)
+    acceptance.learn(judge(acceptance, candidate(0.5)), same=False)
+    assert acceptance.state()["counts"] == {
+        "requests": 1, "served": 0, "checked": 0, "wrong": 0,
+    }  # fmt: skip
+
+
+OTHERS = [
+    ("How do I track my parcel?", "How do I cancel my subscription?"),
+    ("How can I change the address of my account?", "How do I delete the profile of my account?"),
+    ("What is the fee for a cash withdrawal?", "What is the limit for a bank transfer?"),
+    ("Which visa do I need for a trip to Japan?", "Which vaccine do I need for a trip to Kenya?"),
+    ("Can I get a card?", "Can I get a virtual card?"),
+]
+
+
+@pytest.mark.parametrize("cosine", [0.78, 0.82, 0.86, 0.9])
+@pytest.mark.parametrize("background", [None, 0.75])
+def test_an_encoder_to_which_everything_is_alike_is_not_believed(
+    cosine: float, background: float | None
+):
+    acceptance = Acceptance(seed=1)
+    if background is not None:
+        acceptance.observe_background([background] * 28)
+    crowd = [candidate(cosine - 0.01 * n, ident=n, text=OTHERS[n][0]) for n in range(5)]
+    for stored, asked in OTHERS:
+        assert not judge(acceptance, candidate(cosine, text=stored), asked=asked).accept
+        assert not judge(acceptance, *crowd, asked=asked).accept
+
+
+def test_other_words_wait_until_the_scale_is_known():
+    acceptance = Acceptance(seed=1)
+    near, asked = candidate(0.9, text="Why was my card payment declined?"), "Why was it declined?"
+    unknown = judge(acceptance, near, asked=asked)
+    assert (unknown.accept, unknown.reason) == (False, "unknown-scale")
+    acceptance.observe_background([0.1] * 28)
+    assert judge(acceptance, near, asked=asked).accept
+
+
+def test_a_background_like_that_of_the_shipped_weights_changes_no_cosine():
+    scale = Scale()
+    scale.observe([0.17] * 28)
+    assert scale.known
+    assert scale.of(0.83) == 0.83
+
+
+@given(st.floats(0.0, 0.95), st.floats(-1.0, 1.0), st.floats(-1.0, 1.0))
+def test_the_scale_keeps_the_order_and_never_raises_a_cosine(
+    background: float, one: float, other: float
+):
+    scale = Scale()
+    scale.observe([background] * 28)
+    low, high = sorted((one, other))
+    assert scale.of(low) <= scale.of(high)
+    assert scale.of(high) <= high + 1e-9
+    assert scale.of(1.0) == pytest.approx(1.0)
+
+
+def test_a_few_cosines_do_not_make_a_scale():
+    scale = Scale()
+    scale.observe([0.9] * 3)
+    assert not scale.known
+    assert scale.of(0.95) == 0.95
+
+
+def test_the_probes_give_enough_to_know_the_scale():
+    scale = Scale()
+    scale.observe(background_of(list(np.eye(len(PROBES), dtype=np.float32))))
+    assert scale.known
+    assert scale.background == 0.0
 
 
 def test_without_checks_the_estimate_admits_that_anything_is_possible():

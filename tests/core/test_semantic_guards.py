@@ -95,9 +95,18 @@ def test_any_two_texts_can_be_compared(one: str, other: str):
     assert all(holds(contrast) in {True, False} for holds in GUARDS.values())
 
 
-def test_a_long_text_is_compared_by_its_ends_and_its_length():
-    long = "word " * 5000
-    assert refusal(Wording.of(long + "a"), Wording.of(long + "bb"), "balanced") == "number"
+@pytest.mark.parametrize("profile", ["strict", "balanced", "faq"])
+def test_a_long_text_is_compared_by_its_ends_and_its_middle_must_be_equal(profile: str):
+    start, middle, end = (
+        "What does this say? " * 40,
+        "word " * 5000,
+        "Sum it up in two lines. " * 40,
+    )
+    stored = Wording.of(start + middle + end)
+    assert refusal(stored, Wording.of(start + middle.upper() + end), profile) is None
+    # Same length, and the one word that differs is far from both ends.
+    edited = middle[:12_000] + "lord" + middle[12_004:]
+    assert refusal(stored, Wording.of(start + edited + end), profile) == "identifier"
 
 
 def test_profiles_differ_in_what_they_let_through():

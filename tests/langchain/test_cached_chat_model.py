@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from pydantic import BaseModel
 
 from agentperf_core.cache import CachePolicy, MemoryStore
 from agentperf_core.cache import ExactCache as CoreCache
+from agentperf_core.cache.codec import pack, unpack
 from agentperf_core.errors import ConfigError
 from agentperf_core.testing import FakeClock
 from langchain_agentperf import CachedChatModel, latency_callback
@@ -524,3 +526,73 @@ def test_a_wrapper_reads_like_its_model() -> None:
 def test_a_binding_is_not_a_model() -> None:
     with pytest.raises(ConfigError, match="inner must be a BaseChatModel"):
         CachedChatModel(ScriptedChat().bind(stop=["x"]))  # pyright: ignore[reportArgumentType] - the point
+
+
+def test_a_copy_around_another_model_binds_tools_to_that_one() -> None:
+    one, two = (
+        CachedChatModel(ScriptedChat(answer=lambda n, m, who=who: say(who), model=who))
+        for who in ("one", "two")
+    )
+    tools: Any = [{"name": "f", "parameters": {"type": "object", "properties": {}}}]
+    assert one.bind_tools(tools).invoke(ASKED).text == "one"
+    copy = one.model_copy(update={"inner": two.inner})
+    assert copy.bind_tools(tools).invoke(ASKED).text == "two"
+    assert one.bind_tools(tools).invoke(ASKED).text == "one"
+
+
+def test_a_caller_who_stopped_reading_a_stream_may_ask_the_same_again() -> None:
+    """Nobody but the caller would read on, so waiting for the stream would be for ever."""
+    inner = ScriptedChat(answer=shipped)
+    model = CachedChatModel(inner, cache=CoreCache(max_wait_s=None))
+    half_read = model.stream(ASKED)
+    first = next(half_read)
+    whole = model.invoke(ASKED)
+    assert (whole.text, mark(whole)["outcome"], inner.calls) == ("It has shipped (1).", "hit", 1)
+    assert merged([first, *half_read]).text == whole.text
+
+
+def test_another_thread_reads_on_where_a_reader_has_stopped() -> None:
+    inner = ScriptedChat(answer=shipped)
+    model = CachedChatModel(inner, cache=CoreCache(max_wait_s=None))
+    half_read = model.stream(ASKED)
+    next(half_read)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(model.invoke, ASKED).result(20).text == "It has shipped (1)."
+    assert inner.calls == 1
+
+
+async def test_a_stream_that_breaks_under_a_waiting_caller_costs_it_a_call_of_its_own() -> None:
+    inner = ScriptedChat(answer=shipped, break_after=2)
+    model = CachedChatModel(inner, cache=CoreCache(max_wait_s=None))
+    half_read = model.astream(ASKED)
+    await anext(half_read)
+    assert (await model.ainvoke(ASKED)).text == "It has shipped (2)."
+    with pytest.raises(ConnectionError):
+        [chunk async for chunk in half_read]
+
+
+POISON: tuple[tuple[dict[str, Any], bool], ...] = (
+    ({"pieces": ["x"]}, True),
+    ({"pieces": 5}, True),
+    ({"pieces": [-3, 22]}, True),
+    ({"pieces": [True] * 19}, True),
+    ({"content": [1, 2]}, False),
+    ({"content": [{"x": 1}]}, False),
+    ({"content": [{"type": 5}]}, False),
+    ({"tool_calls": 5}, False),
+    ({"response_metadata": [1]}, False),
+)
+
+
+@pytest.mark.parametrize(("bad", "served"), POISON, ids=lambda bad: str(bad)[:30])
+@pytest.mark.parametrize("ask", [invoke, stream, events])
+def test_what_a_poisoned_store_says_is_passed_over(
+    ask: Callable[[Any], BaseMessage], bad: dict[str, Any], served: bool
+) -> None:
+    store = MemoryStore()
+    model = CachedChatModel(ScriptedChat(answer=shipped), store=store)
+    model.invoke(ASKED)
+    (key,) = store.scan()
+    entry = unpack(store.get(key) or b"")
+    store.set(key, pack(entry._replace(body={**entry.body, **bad})), None)
+    assert ask(model).text == f"It has shipped ({1 if served else 2})."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -327,3 +329,96 @@ def test_entries_survive_in_a_file(tmp_path: Path) -> None:
         ask(graph_of(node, NodeCache(graph="desk", store=store)))
         store.close()
     assert node.runs == 1
+
+
+def test_a_message_that_the_node_writes_over_an_earlier_one_does_so_on_a_hit() -> None:
+    """With a fresh id, the old summary would stand beside the better one."""
+    builder: Any = StateGraph(MessagesState).add_edge(START, "sum").add_edge("sum", "better")
+    node = Answers(lambda n, s: {"messages": [SystemMessage("in short", id="summary")]})
+    builder.add_node("sum", node, cache_policy=POLICY)
+    builder.add_node("better", lambda s: {"messages": [SystemMessage("shorter", id="summary")]})
+    graph: Any = builder.compile(cache=NodeCache(graph="desk"))
+    found = [[m.text for m in ask(graph)] for _ in range(2)]
+    assert found == [["Hi", "shorter"]] * 2
+    assert node.runs == 1
+
+
+IDS: tuple[tuple[BaseMessage, bool], ...] = (
+    (AIMessage("x", id="summary"), True),
+    (AIMessage("x", id="summary-of-2024-05-01"), True),
+    (say("x").model_copy(update={"id": "summary"}), True),
+    (HumanMessage("x", id="note 1"), True),
+    (AIMessage("x", id="lc_run--019a-0"), False),
+    (AIMessage("x", id="run-3f5e"), False),
+    (AIMessage("x", id="3f5e9a52-7a4b-4e0f-9d58-0c7b1a2f6e11"), False),
+    (SystemMessage("x", id="3f5e9a527a4b4e0f9d580c7b1a2f6e11"), False),
+    (say("x").model_copy(update={"id": "chatcmpl-BbW2u4kYxq0pV1c8"}), False),
+    (say("x").model_copy(update={"id": "msg_01XFDUDYJgAACzvnptvVoYEL"}), False),
+)
+
+
+@pytest.mark.parametrize(("message", "kept"), IDS, ids=lambda m: getattr(m, "id", None))
+def test_only_ids_that_a_node_has_chosen_are_kept(message: BaseMessage, kept: bool) -> None:
+    graph = graph_of(
+        Answers(lambda n, s: {"messages": [message.model_copy()]}), NodeCache(graph="desk")
+    )
+    first, second = ask(graph)[-1], ask(graph)[-1]
+    assert first.id == message.id
+    assert (second.id == message.id) is kept
+
+
+async def test_a_tenant_is_asked_where_the_graph_is_called() -> None:
+    """What a node writes is stored from threads that have nothing of the caller's context."""
+    user: ContextVar[str | None] = ContextVar("user", default=None)
+    cache = NodeCache(graph="desk", tenant=user.get)
+    apart = threading.Event()
+
+    def greet(number: int, state: Any) -> Any:
+        apart.wait(0.05)  # still running when LangGraph begins to wait for it
+        return {"messages": [AIMessage(f"hello {user.get()}")]}
+
+    node = Answers(greet)
+    policy: Any = CachePolicy(key_func=cache.state_key)
+    graph = graph_of(node, cache, policy)
+    for name in ("ann", "bob", "ann", "bob"):
+        user.set(name)
+        assert ask(graph)[-1].text == f"hello {name}"
+        answer = await graph.ainvoke({"messages": [HumanMessage("Hi")]})
+        assert answer["messages"][-1].text == f"hello {name}"
+    assert node.runs == 2
+    cache.clear()
+    ask(graph)
+    user.set("ann")
+    ask(graph)
+    assert node.runs == 3
+
+
+@pytest.mark.parametrize("whose", [None, 7, "fails"])
+def test_nothing_is_kept_for_a_caller_without_a_name(whose: Any) -> None:
+    def tenant() -> Any:
+        if whose == "fails":
+            msg = "no request"
+            raise LookupError(msg)
+        return whose
+
+    node, cache = Answers(), NodeCache(graph="desk", tenant=tenant)
+    graph = graph_of(node, cache, CachePolicy(key_func=cache.state_key))
+    ask(graph)
+    ask(graph)
+    assert node.runs == 2
+    with pytest.raises(ConfigError, match="tenant"):
+        cache.clear()
+
+
+def test_a_key_without_the_tenant_is_not_used_where_tenants_are_asked() -> None:
+    node = Answers()
+    graph = graph_of(node, NodeCache(graph="desk", tenant=lambda: "ann"))
+    ask(graph)
+    ask(graph)
+    assert node.runs == 2
+
+
+def test_a_tenant_is_a_name_or_a_function() -> None:
+    wrong: Any = 7
+    with pytest.raises(ConfigError, match="tenant"):
+        NodeCache(graph="desk", tenant=wrong)

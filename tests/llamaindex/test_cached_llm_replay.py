@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    ImageBlock,
+)
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAI
 from llamaindex_tools import ScriptedLLM, calls, mark, says, user
 
-from agentperf_core.cache import CachePolicy, ExactCache, MemoryStore
+from agentperf_core.cache import CacheDecision, CachePolicy, ExactCache, MemoryStore
+from agentperf_core.cache.codec import pack, unpack
 from agentperf_core.clock import FakeClock
+from agentperf_core.errors import CodecError
 from llamaindex_agentperf import CachedLLM
+from llamaindex_agentperf.llms._codec import CHAT
 from llamaindex_agentperf.llms._replay import chat_pieces, completion_pieces
 
 ASK = [user("Where is order 7?")]
@@ -153,3 +162,60 @@ def test_a_served_answer_is_in_every_way_like_one_that_pydantic_made() -> None:
     served.message.content = "changed"
     served.message.additional_kwargs["x"] = 1
     assert llm.chat(ASK).message == made.message
+
+
+IMAGE = {"block_type": "image", "path": "secret.png"}
+CITED = {"source": "s", "title": "t", "additional_location_info": {}, "cited_content": IMAGE}
+POISON: tuple[tuple[dict[str, Any], bool], ...] = (
+    ({"pieces": ["x"]}, True),
+    ({"pieces": 5}, True),
+    ({"pieces": [-3, 26]}, True),
+    ({"role": "system"}, False),
+    ({"role": "user"}, False),
+    ({"blocks": [5]}, False),
+    ({"blocks": {"block_type": "text", "text": "x"}}, False),
+    ({"blocks": [{"block_type": "text", "text": 5}]}, False),
+    ({"blocks": [IMAGE]}, False),
+    ({"blocks": [{"block_type": "image", "url": "http://localhost/"}]}, False),
+    ({"blocks": [{"block_type": "citation", **CITED}]}, False),
+    ({"blocks": [{"block_type": "document", "path": "secret.txt"}]}, False),
+    ({"answer_extra": 5}, False),
+)
+
+
+@pytest.mark.parametrize(("bad", "served"), POISON, ids=lambda bad: str(bad)[:50])
+def test_what_a_poisoned_store_says_is_passed_over(bad: dict[str, Any], served: bool) -> None:
+    """Nothing stored can speak for the user or the system, or name a file that is then read."""
+    for how in ("chat", "stream_chat"):
+        inner, store = ScriptedLLM(), MemoryStore()
+        llm = CachedLLM(inner, store=store)
+        llm.chat(ASK)
+        (key,) = store.scan()
+        entry = unpack(store.get(key) or b"")
+        store.set(key, pack(entry._replace(body={**entry.body, **bad})), None)
+        answer: Any = getattr(llm, how)(ASK)
+        last = answer if how == "chat" else list(answer)[-1]
+        assert last.message.content == "echo Where is order 7?"
+        assert inner.calls_made == (1 if served else 2)
+
+
+def test_an_entry_that_cannot_be_read_is_announced_to_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    announced: list[Any] = []
+    monkeypatch.setattr("llamaindex_agentperf.llms._codec.announce_hit", announced.append)
+    body = {"role": "user", "blocks": [], "extra": {}, "answer_extra": {}, "logprobs": None}
+    decision = CacheDecision(outcome="hit", reason="")
+    with pytest.raises(CodecError, match="role"):
+        CHAT.decode({**body, "pieces": []}, decision)
+    assert announced == []
+    CHAT.decode({**body, "pieces": [], "role": "assistant"}, decision)
+    assert len(announced) == 1
+
+
+def test_an_answer_that_is_somewhere_else_is_not_kept() -> None:
+    inner = ScriptedLLM(
+        lambda _: ChatMessage(role="assistant", blocks=[ImageBlock(url="http://localhost/a.png")])
+    )
+    llm = CachedLLM(inner)
+    assert [mark(llm.chat(ASK))["outcome"] for _ in range(2)] == ["bypass", "bypass"]

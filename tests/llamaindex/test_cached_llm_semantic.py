@@ -10,13 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
 from llama_index.core.embeddings import BaseEmbedding
+from llama_index.core.instrumentation import get_dispatcher  # pyright: ignore[reportPrivateImportUsage] - its documented home
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llamaindex_tools import ScriptedLLM, mark, says, user
+from pydantic import Field
 
 from agentperf_core.cache import CachePolicy, ExactCache
 from agentperf_core.cache.semantic.cache import SemanticCache
 from agentperf_core.errors import ConfigError
 from llamaindex_agentperf import CachedLLM
+from llamaindex_agentperf.events import heard
 
 ONE = [user("How do I reset my password?")]
 SAME = [user("How can I reset my password?")]
@@ -119,3 +126,47 @@ def test_what_cannot_go_together_is_said(inner: ScriptedLLM) -> None:
     with pytest.raises(ConfigError, match="ttl_s"):
         made(inner, policy=CachePolicy(), ttl_s=5.0)
     assert made(inner, ttl_s=5.0).cache.policy == CachePolicy(ttl_s=5.0, normalise=True)
+
+
+class Begun(ScriptedLLM):
+    """Notes that an async call has begun before it lets others run."""
+
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        answer = self.chat(messages, **kwargs)
+        for _ in range(1000):
+            await asyncio.sleep(0.001)
+        return answer
+
+
+class Names(BaseEventHandler):
+    """Notes the names of events."""
+
+    seen: list[str] = Field(default_factory=list)
+
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
+        self.seen.append(event.class_name())
+
+
+async def test_where_calls_are_traced_none_is_begun_in_vain() -> None:
+    """A call that is given up would stay in the trace as one without an end."""
+    llm, names, root = made(Begun()), Names(), get_dispatcher()
+    learnt(llm, ONE)
+    root.add_event_handler(names)
+    try:
+        assert mark(await llm.achat(SAME))["tier"] == "semantic"
+    finally:
+        root.event_handlers.remove(names)
+    assert [name for name in names.seen if "Embedding" not in name] == ["CacheHitEvent"]
+
+
+def test_span_handlers_and_old_callbacks_listen_too() -> None:
+    llm, root = ScriptedLLM(), get_dispatcher()
+    assert not heard(llm)
+    spans: Any = SimpleSpanHandler()
+    root.add_span_handler(spans)
+    try:
+        assert heard(llm)
+    finally:
+        root.span_handlers.remove(spans)
+    llm.callback_manager = CallbackManager([LlamaDebugHandler(print_trace_on_end=False)])
+    assert heard(llm)

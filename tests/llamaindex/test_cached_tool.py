@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from pydantic import BaseModel, Field
 from workflows.events import HumanResponseEvent, InputRequiredEvent
 
 from agentperf_core.cache import MemoryStore
+from agentperf_core.cache.codec import pack, unpack
 from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.clock import FakeClock
 from agentperf_core.errors import ConfigError
@@ -456,3 +459,105 @@ def test_an_output_that_says_that_it_failed_is_not_kept(orders: Orders) -> None:
     tool = CachedTool(FunctionTool.from_defaults(orders.get_order, callback=fail), policy=KEEPS)
     assert [tool.call(order_id=7).is_error for _ in range(2)] == [True, True]
     assert orders.asked == 2
+
+
+def search_of(shop: str) -> Callable[[str], str]:
+    def search(q: str) -> str:
+        """Search the shop."""
+        return f"{q} in {shop}"
+
+    return search
+
+
+class Shop:
+    """A client of one customer's database."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def find(self, q: str) -> str:
+        """Find in the shop."""
+        return f"{q} in {self.name}"
+
+    def __call__(self, q: str) -> str:
+        """Search the shop."""
+        return self.find(q)
+
+
+def look_up(shop: str, q: str) -> str:
+    """Search the shop."""
+    return f"{q} in {shop}"
+
+
+CARRYING: tuple[tuple[str, Callable[[str], Callable[..., str]]], ...] = (
+    ("a closure", search_of),
+    ("a bound method", lambda name: Shop(name).find),
+    ("a callable object", Shop),
+    ("a partial", lambda name: partial(look_up, name)),
+)
+
+
+@pytest.mark.parametrize("make", [c[1] for c in CARRYING], ids=[c[0] for c in CARRYING])
+def test_two_of_one_name_do_not_see_the_results_of_each_other(
+    make: Callable[[str], Callable[..., str]],
+) -> None:
+    """Both have one name, description and schema; what they carry is in neither."""
+    cache, functions = ToolResultCache(), [make(name) for name in "ab"]
+    tools = [
+        CachedTool(
+            FunctionTool.from_defaults(function, name="search", description="Search."),
+            policy=KEEPS,
+            cache=cache,
+        )
+        for function in (*functions, functions[0])
+    ]
+    assert [tool.call(q="x").content for tool in tools] == ["x in a", "x in b", "x in a"]
+
+
+def test_one_version_for_all_tools_does_not_say_what_each_carries() -> None:
+    cache = ToolResultCache()
+    found = [
+        cached_tools([search_of(name)], {"search": KEEPS}, cache=cache, version="2")[0]
+        for name in "ab"
+    ]
+    assert [call_tool(tool, {"q": "x"}).content for tool in found] == ["x in a", "x in b"]
+
+
+def test_methods_of_one_object_share_until_it_is_gone(outcomes: list[str]) -> None:
+    shop, cache = Shop("a"), ToolResultCache()
+    for _ in range(2):
+        CachedTool(shop.find, policy=KEEPS, cache=cache).call(q="x")
+    assert outcomes == ["miss", "hit"]
+
+
+def test_a_version_says_what_a_tool_carries(outcomes: list[str]) -> None:
+    """So can another process find it; the functions here are two objects, as they are there."""
+    store = MemoryStore()
+    for name in "aab":
+        tool = CachedTool(
+            search_of(name), policy=KEEPS, cache=ToolResultCache(store), version=f"shop {name}"
+        )
+        assert tool.call(q="x").content == f"x in {name}"
+    assert outcomes == ["miss", "hit", "miss"]
+
+
+def test_functions_of_modules_are_found_by_other_processes(outcomes: list[str]) -> None:
+    store = MemoryStore()
+    for _ in range(2):
+        CachedTool(look_up, policy=KEEPS, cache=ToolResultCache(store)).call(shop="a", q="x")
+    assert outcomes == ["miss", "hit"]
+
+
+def test_a_stored_block_that_names_a_file_is_not_opened(tmp_path: Path) -> None:
+    """Whoever writes to a shared store must not read the files of those who are served from it."""
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"\x89PNG\r\n\x1a\nsecret")
+    store = MemoryStore()
+    tool = CachedTool(look_up, policy=KEEPS, cache=ToolResultCache(store))
+    tool.call(shop="a", q="x")
+    (key,) = store.scan()
+    entry = unpack(store.get(key) or b"")
+    blocks = [{"block_type": "image", "path": str(secret)}]
+    result = {**entry.body["result"], "blocks": blocks}
+    store.set(key, pack(entry._replace(body={**entry.body, "result": result})), None)
+    assert [block.block_type for block in tool.call(shop="a", q="x").blocks] == ["text"]

@@ -9,26 +9,28 @@ label in ten flipped they fall to less than half, and the error stays far within
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
+from agentperf_core.cache.semantic.cold import ColdStart
 from agentperf_core.cache.semantic.contrast import Contrast
 from agentperf_core.cache.semantic.features import (
     FARTHEST,
     Candidate,
+    first_allowed,
     neighbourhood,
     pair_features,
     rivals_of,
     soft_refusal,
 )
-from agentperf_core.cache.semantic.guards import GuardProfile, profile_of, refusal_of
+from agentperf_core.cache.semantic.guards import GuardProfile, profile_of
 from agentperf_core.cache.semantic.learner import MOST_COUNT, Learner
 from agentperf_core.cache.semantic.prior import SHIPPED, Prior
-from agentperf_core.cache.semantic.records import Records
-from agentperf_core.cache.semantic.verdict import ErrorEstimate, Verdict, estimate_error
+from agentperf_core.cache.semantic.records import Counts, Records
+from agentperf_core.cache.semantic.scale import Scale
+from agentperf_core.cache.semantic.verdict import ErrorEstimate, Verdict
 from agentperf_core.cache.semantic.wording import Wording
 from agentperf_core.errors import ConfigError
 
@@ -82,18 +84,14 @@ class Acceptance:
         self.shadow_share = shadow_share
         self._random = Random(seed)  # noqa: S311 - a sample for measuring, nothing secret
         self._pair_weights = prior.pair
-        # A budget other than the usual one moves the cold thresholds by half of its log ratio.
-        shift = 0.5 * math.log(0.005 / max_error)
-        self._pairs = Learner(
-            prior.pair, cold_threshold=prior.cold_pair + shift, max_error=max_error
-        )
+        self._cold = ColdStart(prior, max_error=max_error)
+        self._pairs = Learner(prior.pair, cold_threshold=self._cold.pair, max_error=max_error)
         self._crowds = Learner(
-            prior.neighbours, cold_threshold=prior.cold_neighbours + shift, max_error=max_error
+            prior.neighbours, cold_threshold=self._cold.neighbours, max_error=max_error
         )
-        self._cold_pair = prior.cold_pair + shift
         self._records = Records()
-        self._counts = {"requests": 0, "served": 0, "checked": 0, "wrong": 0}
-        self._lock = threading.Lock()
+        self._counts = Counts()
+        self._scale = Scale()
 
     def judge(self, question: Wording, candidates: Sequence[Candidate]) -> Verdict:
         """Decide whether one of the nearest entries may answer the question.
@@ -102,12 +100,15 @@ class Acceptance:
             question: what is asked.
             candidates: the nearest entries of the same scope, best first; eight are enough.
         """
-        with self._lock:
-            self._counts["requests"] += 1
-        chosen = self._first_allowed(question, candidates)
+        if self._scale.high:
+            candidates = [replace(c, cosine=self._scale.of(c.cosine)) for c in candidates]
+        chosen = first_allowed(
+            question, candidates, hard=self.profile.hard, reported=self._records.reported
+        )
         if isinstance(chosen, str):
             learner = self._pairs if len(candidates) < CROWD else self._crowds
             learner.saw(None)
+            self._counts.judged(accepted=False, shadow=False)
             best = candidates[0] if candidates else None
             return Verdict(
                 False, False, chosen, 0.0, learner.threshold, best, rivals_of(best, candidates)
@@ -115,17 +116,20 @@ class Acceptance:
         return self._scored(candidates, *chosen)
 
     def learn(self, verdict: Verdict, same: bool) -> None:  # noqa: FBT001 - a label, as in the text books
-        """Learn whether the fresh answer equals that of the verdict's `best`."""
+        """Learn whether the fresh answer equals that of the verdict's `best`.
+
+        What was accepted counts as checked, also if it was not drawn for a check: there is a fresh
+        answer, so the stored one was not served (an entry that is gone, a cache that only watches).
+        """
         best = verdict.best
         if best is None:
             return
         self._records.label(best.answer, same=same)
-        if verdict.shadow:
-            with self._lock:
-                self._counts["checked"] += 1
-                self._counts["wrong"] += not same
+        if verdict.accept:
+            self._counts.checked(shadow=verdict.shadow, same=same)
         if verdict.features and best.cosine >= FARTHEST:
-            count = min(MOST_COUNT, 1 / max(verdict.propensity, 1e-6))
+            # Only what was drawn stands for others; a cache that only watches labels everything.
+            count = min(MOST_COUNT, 1 / max(verdict.propensity, 1e-6)) if verdict.shadow else 1.0
             self._learner(verdict).learn(verdict.features, same=same, count=count)
 
     def learn_bad_hit(self, reported: Verdict | str) -> None:
@@ -140,6 +144,23 @@ class Acceptance:
         self._records.report(answer)
         if isinstance(reported, Verdict) and reported.features:
             self._learner(reported).learn(reported.features, same=False, count=BAD_HIT)
+
+    def observe_background(self, cosines: Iterable[float]) -> None:
+        """Learn what the encoder makes of questions that have nothing to do with each other.
+
+        Until then high cosines are not trusted. Not part of the state: an encoder may change.
+        Give it `background_of` the vectors of `PROBES`, see `scale`.
+
+        Example:
+            >>> a, b = "How do I track my parcel?", "How do I cancel my subscription?"
+            >>> acceptance, near = Acceptance(seed=1), Candidate(0, "answer-1", a, cosine=0.9)
+            >>> acceptance.judge(Wording.of(b), [near]).reason
+            'unknown-scale'
+            >>> acceptance.observe_background([0.8] * 28)
+            >>> round(acceptance.judge(Wording.of(b), [near]).best.cosine, 2)
+            0.59
+        """
+        self._scale.observe(cosines)
 
     @property
     def refit_due(self) -> bool:
@@ -158,18 +179,17 @@ class Acceptance:
         return self._pairs.labels + self._crowds.labels
 
     def estimate(self) -> ErrorEstimate:
-        """Wrong answers served as a share of all requests, from the shadow checks."""
-        with self._lock:
-            counts = dict(self._counts)
-        return estimate_error(**counts)
+        """Wrong answers as a share of all requests, from the checks of accepted answers.
+
+        Where nothing is served and everything checked, it says what serving would have done.
+        """
+        return self._counts.estimate(shadow_share=self.shadow_share)
 
     def state(self) -> dict[str, Any]:
         """Everything learned, as plain JSON (a few hundred kilobytes at most)."""
-        with self._lock:
-            counts = dict(self._counts)
         return {
             "version": STATE_VERSION,
-            "counts": counts,
+            "counts": self._counts.state(),
             "records": self._records.state(),
             "pairs": self._pairs.state(),
             "crowds": self._crowds.state(),
@@ -197,50 +217,30 @@ class Acceptance:
             return
         self._pairs.restore(state["pairs"])
         self._crowds.restore(state["crowds"])
-        self._counts.update({name: int(value) for name, value in state["counts"].items()})
+        self._counts.restore(state["counts"])
         self._records.restore(state["records"])
-
-    def _first_allowed(
-        self, question: Wording, candidates: Sequence[Candidate]
-    ) -> str | tuple[int, Contrast]:
-        """The nearest entry that no guard forbids and its contrast, or why there is none."""
-        reason = ""
-        for place, candidate in enumerate(candidates):
-            if self._records.reported(candidate.answer):
-                reason = reason or "reported"
-                continue
-            contrast = Contrast(Wording.of(candidate.text), question)
-            refused = refusal_of(contrast, self.profile.hard)
-            if refused is None:
-                return place, contrast
-            reason = reason or refused
-        return reason or "no-candidate"
 
     def _scored(self, candidates: Sequence[Candidate], place: int, contrast: Contrast) -> Verdict:
         best = candidates[place]
         alone = len(candidates) < CROWD
         soft = soft_refusal(contrast, self.profile)
-        features = pair_features(contrast, best.cosine, soft=soft is not None)
+        features = pair_features(contrast, best.cosine, soft=bool(soft))
         pair = sum(x * y for x, y in zip(features, self._pair_weights, strict=True))
         if not alone:
             record = self._records.standing(best.answer)
-            features = neighbourhood(
-                place, candidates, pair=pair, record=record, soft=soft is not None
-            )
+            features = neighbourhood(place, candidates, pair=pair, record=record, soft=bool(soft))
         learner = self._pairs if alone else self._crowds
         learner.saw(features)
         score, threshold = learner.score(features), learner.threshold
         accept, reason = score >= threshold, "score"
         if not learner.trained:
-            if soft is not None:
-                accept, reason = False, soft
-            elif pair < self._cold_pair:
-                accept = False
+            refused = self._cold.refusal(contrast, pair, soft=soft, scale_known=self._scale.known)
+            if refused is not None:
+                accept, reason = False, refused
         shadow = accept and self._random.random() < self.shadow_share
-        with self._lock:
-            self._counts["served"] += accept and not shadow
-        rivals, chance = rivals_of(best, candidates), self.shadow_share or 1.0
-        propensity = chance if accept else 1.0
+        self._counts.judged(accepted=accept, shadow=shadow)
+        rivals = rivals_of(best, candidates)
+        propensity = (self.shadow_share or 1.0) if accept else 1.0
         return Verdict(
             accept, shadow, reason, score, threshold, best, rivals, features, propensity, alone
         )

@@ -100,6 +100,8 @@ class SemanticCache(Serving):
         self._race = checked_race(race)
         if not isinstance(embedder, QuestionEmbedder):
             embedder = QuestionEmbedder(embedder)
+        if mode == "shadow":
+            shadow_share = 0.0  # every request is a check
         shared = None
         if not self.store.in_process:
             shared = SharedQuestions(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agentperf_core.cache.semantic.contrast import Contrast
 from agentperf_core.cache.semantic.guards import GuardProfile, refusal_of
+from agentperf_core.cache.semantic.wording import Wording
 
 __all__ = [
     "NEIGHBOUR_FEATURES",
     "PAIR_FEATURES",
     "Candidate",
+    "first_allowed",
     "neighbourhood",
     "pair_features",
     "rivals_of",
@@ -59,7 +61,8 @@ def pair_features(contrast: Contrast, cosine: float, *, soft: bool) -> tuple[flo
     """
     a, b = contrast.a, contrast.b
     more, less = len(contrast.only_a), len(contrast.only_b)
-    letters = len(a.trigrams & b.trigrams)
+    triples_a, triples_b = a.trigrams(), b.trigrams()
+    letters = len(triples_a & triples_b)
     long, short = max(len(a.tokens), len(b.tokens)), min(len(a.tokens), len(b.tokens))
     return (
         1.0,
@@ -69,7 +72,7 @@ def pair_features(contrast: Contrast, cosine: float, *, soft: bool) -> tuple[flo
         min(more, 6) / 3,
         min(less, 6) / 3,
         float(not more and not less),
-        letters / max(1, len(a.trigrams) + len(b.trigrams) - letters),
+        letters / max(1, len(triples_a) + len(triples_b) - letters),
         float(a.kind != b.kind),
         short / max(1, long),
         float(contrast.folded > 0 and not more and not less and a.kind == b.kind),
@@ -117,6 +120,34 @@ def _share(
     mine = 1.0 + sum(math.exp((cosine - top) / temperature) for cosine in same)
     theirs = sum(math.exp((c.cosine - top) / temperature) for c in others)
     return math.log((mine + 0.05) / (theirs + 0.05)) / 2
+
+
+def first_allowed(
+    question: Wording,
+    candidates: Sequence[Candidate],
+    *,
+    hard: frozenset[str],
+    reported: Callable[[str], bool],
+) -> str | tuple[int, Contrast]:
+    """The place of the nearest entry that no guard forbids and its contrast, or why none is left.
+
+    Args:
+        question: what is asked.
+        candidates: nearest entries, best first.
+        hard: the guards that always hold.
+        reported: whether an answer was reported as wrong.
+    """
+    reason = ""
+    for place, candidate in enumerate(candidates):
+        if reported(candidate.answer):
+            reason = reason or "reported"
+            continue
+        contrast = Contrast(Wording.of(candidate.text), question)
+        refused = refusal_of(contrast, hard)
+        if refused is None:
+            return place, contrast
+        reason = reason or refused
+    return reason or "no-candidate"
 
 
 def soft_refusal(contrast: Contrast, profile: GuardProfile) -> str | None:

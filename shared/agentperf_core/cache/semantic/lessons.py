@@ -15,6 +15,7 @@ from agentperf_core.cache.semantic.acceptance import Acceptance, Verdict
 from agentperf_core.cache.semantic.agreement import agree, answer_form
 from agentperf_core.cache.semantic.looked import Looked
 from agentperf_core.cache.semantic.memory import Asked, Remembered, SemanticMemory
+from agentperf_core.cache.semantic.scale import PROBES, background_of
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.events import BUS, DecisionMade, EventBus
 
@@ -72,9 +73,16 @@ class Lessons:
         self._bus = bus
         self._background = Background("agentperf-semantic", where="cache.semantic", bus=bus)
         self._restored = shared is None
+        self._scaled = False
 
     def follow(self) -> None:
-        """Learn what other processes, or this one before a restart, have learnt; later."""
+        """Learn what other processes, or this one before a restart, have learnt; later.
+
+        And, the first time, how alike the encoder finds what has nothing in common.
+        """
+        if not self._scaled:
+            self._scaled = True
+            self._background.submit(self._observe_scale)
         if self._shared is not None and self._shared.due():
             self._background.submit(self._follow)
 
@@ -132,6 +140,10 @@ class Lessons:
         self._memory.clear()
         if self._shared is not None:
             self._shared.clear()
+
+    def _observe_scale(self) -> None:
+        cosines = background_of([self._vector(probe) for probe in PROBES])
+        self._acceptance.observe_background(cosines)
 
     def _compare(self, looked: Looked, said: str) -> str | None:
         """The label of the verdict; gives the id of the answer that the fresh one agrees with."""

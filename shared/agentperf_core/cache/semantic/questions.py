@@ -19,6 +19,7 @@ __all__ = ["parent_of", "self_contained"]
 MAX_PARENTS = 3
 ENOUGH_WORDS = 4  # content words; a shorter question may still be a clear "what is X"
 MAX_READ = 2000  # characters; a longer turn speaks for itself
+MAX_KEPT = 500  # characters; of longer turns the outcome is not remembered
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?", re.UNICODE)
 # Scripts written without spaces: every character counts as half a word.
@@ -82,7 +83,6 @@ _DEFINITION = re.compile(
 )
 
 
-@lru_cache(maxsize=4096)
 def self_contained(text: str) -> bool:
     """Whether a question can be understood without the turns before it.
 
@@ -97,6 +97,10 @@ def self_contained(text: str) -> bool:
     """
     if len(text) > MAX_READ:
         return True
+    return _remembered(text) if len(text) <= MAX_KEPT else _speaks(text)
+
+
+def _speaks(text: str) -> bool:
     dense = len(_DENSE.findall(text)) / 2
     words = [w.lower().replace("\u2019", "'") for w in _WORD.findall(text)]
     content = [w for w in words if w not in _FUNCTION and w.replace("'", "") not in _FUNCTION]
@@ -113,6 +117,11 @@ def self_contained(text: str) -> bool:
         and bool(_DEFINITION.match(text))
         and not _COMPARES.search(text)
     )
+
+
+@lru_cache(maxsize=4096)
+def _remembered(text: str) -> bool:
+    return _speaks(text)
 
 
 def parent_of(user_turns: Sequence[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""How every answer has done so far, and which answers were reported as wrong."""
+"""How every answer has done so far, which were reported as wrong, and counts of all requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Records"]
+from agentperf_core.cache.semantic.verdict import ErrorEstimate, estimate_error
+
+__all__ = ["Counts", "Records"]
 
 MOST = 20_000  # answers; the least recently labelled goes
 FADE = 0.97  # per label of an answer: about its last thirty count
@@ -70,3 +72,56 @@ class Records:
             self._labels.update(
                 {answer: (float(r), float(w)) for answer, (r, w) in state["labels"].items()}
             )
+
+
+class Counts:
+    """How many requests were judged, served and checked, and how many checks went wrong.
+
+    An accepted request counts as served until its fresh answer comes in; from then on as checked,
+    whether it was drawn for a shadow check or is one of a cache that only watches.
+
+    Example:
+        >>> counts = Counts()
+        >>> counts.judged(accepted=True, shadow=False)  # served ...
+        >>> counts.checked(shadow=False, same=False)  # ... or not: the model was asked after all
+        >>> counts.state()
+        {'requests': 1, 'served': 0, 'checked': 1, 'wrong': 1}
+    """
+
+    def __init__(self) -> None:
+        self._counts = {"requests": 0, "served": 0, "checked": 0, "wrong": 0}
+        self._lock = threading.Lock()
+
+    def judged(self, *, accepted: bool, shadow: bool) -> None:
+        """Count a request."""
+        with self._lock:
+            self._counts["requests"] += 1
+            self._counts["served"] += accepted and not shadow
+
+    def checked(self, *, shadow: bool, same: bool) -> None:
+        """Count the fresh answer to an accepted request."""
+        with self._lock:
+            self._counts["served"] -= not shadow
+            self._counts["checked"] += 1
+            self._counts["wrong"] += not same
+
+    def estimate(self, *, shadow_share: float) -> ErrorEstimate:
+        """Wrong answers as a share of all requests, as if all but `shadow_share` were served."""
+        counts = self.state()
+        accepted = counts["served"] + counts["checked"]
+        return estimate_error(
+            wrong=counts["wrong"],
+            checked=counts["checked"],
+            served=accepted * (1 - shadow_share),
+            requests=counts["requests"],
+        )
+
+    def state(self) -> dict[str, int]:
+        """Everything, as plain JSON."""
+        with self._lock:
+            return dict(self._counts)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state()` gave."""
+        with self._lock:
+            self._counts.update({name: int(state[name]) for name in self._counts})

@@ -22,7 +22,8 @@ class Verdict:
         reason: "score" if the score decided, else the guard or rule that refused.
         score: log odds that the answer is right, 0 where none was computed.
         threshold: the score it needed.
-        best: the entry that was judged; None if there was none.
+        best: the entry that was judged; None if there was none. Its cosine, and those of `rivals`,
+            are on the scale of the shipped weights.
         rivals: the nearest entry of every other answer near the question. On a miss compare the
             fresh answer with `best` first, then with these: an answer that is equal makes the
             question an alias of it. On half of the BANKING77 intents these aliases raised hits at
@@ -51,12 +52,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ErrorEstimate:
-    """Wrong answers served as a share of all requests, from the shadow checks.
+    """Wrong answers served as a share of all requests, from the checks of accepted ones.
 
     Attributes:
         rate: the estimate, 0 while nothing has been checked.
         low, high: its 95 % interval (Wilson's, on the checks).
-        labels: how many served answers were checked.
+        labels: how many accepted answers were checked.
     """
 
     rate: float
@@ -65,7 +66,7 @@ class ErrorEstimate:
     labels: int
 
 
-def estimate_error(*, wrong: float, checked: float, served: int, requests: int) -> ErrorEstimate:
+def estimate_error(*, wrong: float, checked: float, served: float, requests: int) -> ErrorEstimate:
     """The share of requests answered wrongly, from a sample of the served answers.
 
     Example:

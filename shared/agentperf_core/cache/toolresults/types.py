@@ -128,7 +128,9 @@ class ToolRequest:
         arguments: by name, defaults filled in, without what the framework injects.
         policy: what is declared of the tool; `None` for nothing.
         schema: canonical bytes of the tool's parameters: another schema is another tool.
-        version: a tag of the caller's, to be changed when the tool changes.
+        version: which tool of this name and schema it is, and a tag to be changed when it changes.
+            A function that carries something (a closure, a bound method, a callable object) is not
+            told by its name: two of them must have two versions, or they share results.
         tenant: whose results these are.
         run: id of the run, for `cache_scope="run"`.
         session: id of the session, for `cache_scope="session"`.

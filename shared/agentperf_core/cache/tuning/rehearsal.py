@@ -19,6 +19,7 @@ from agentperf_core.cache.embedding.queue import QuestionEmbedder
 from agentperf_core.cache.requests.normal import normalised
 from agentperf_core.cache.semantic.acceptance import Acceptance
 from agentperf_core.cache.semantic.features import Candidate
+from agentperf_core.cache.semantic.scale import PROBES, background_of
 from agentperf_core.cache.semantic.verdict import Verdict
 from agentperf_core.cache.semantic.wording import Wording
 from agentperf_core.cache.tuning.data import Data, Pair, Request, texts_of
@@ -72,6 +73,8 @@ class Tuning:
         self._data = data
         self._seed = 0 if seed is None else seed
         self._vectors, error = _encoded(texts_of(data), embedder, progress)
+        probes, _ = _encoded(PROBES, embedder, None)
+        self._background = background_of(list(probes.values()))
         if not self._vectors:
             msg = f"the encoder must take the questions, got {error}; check --embedder"
             raise ConfigError(msg) from error
@@ -118,9 +121,9 @@ class Tuning:
 
         options: dict[str, Any] = {"max_error": max_error, "profile": guards, "seed": self._seed}
         if self.is_stream:
-            return [trial(self._streamed(Acceptance(**options)), learnt=True)]
+            return [trial(self._streamed(self._acceptance(**options)), learnt=True)]
         options["shadow_share"] = 0.0
-        cold = Acceptance(**options)
+        cold = self._acceptance(**options)
         return [
             trial((self._tried(cold, pair) for pair in self._pairs), learnt=False),
             trial(self._crossed(options), learnt=True),
@@ -128,7 +131,7 @@ class Tuning:
 
     def learnt(self, *, max_error: float, guards: str) -> Acceptance:
         """An acceptance that has learnt from all of the data."""
-        acceptance = Acceptance(max_error=max_error, profile=guards, seed=self._seed)
+        acceptance = self._acceptance(max_error=max_error, profile=guards, seed=self._seed)
         if self.is_stream:
             for _ in self._streamed(acceptance):
                 pass
@@ -146,11 +149,17 @@ class Tuning:
         for pair in self._pairs:
             folds[crc32(pair.cached.encode()) % parts].append(pair)
         for chosen, held_out in folds.items():
-            acceptance = Acceptance(**options)
+            acceptance = self._acceptance(**options)
             others = [pair for fold, pairs in folds.items() if fold != chosen for pair in pairs]
             self._teach(acceptance, others)
             for pair in held_out:
                 yield self._tried(acceptance, pair)
+
+    def _acceptance(self, **options: Any) -> Acceptance:
+        """An acceptance that knows the encoder's scale, as that of a cache does."""
+        made = Acceptance(**options)
+        made.observe_background(self._background)
+        return made
 
     def _teach(self, acceptance: Acceptance, pairs: Sequence[Pair]) -> None:
         for number, pair in enumerate(pairs):
