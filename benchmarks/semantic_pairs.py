@@ -133,10 +133,11 @@ def main() -> None:
     parser.add_argument("--profile", default="balanced")
     parser.add_argument("--model", help="another encoder, by name or path")
     parser.add_argument("--show", type=int, default=0, help="print so many wrong decisions")
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
     result = measure(args)
-    args.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    if args.json is not None:
+        args.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
     for name, row in {"all": result, **result["by_kind"]}.items():
         shares = (f"{key} {row[key]:.3f}" for key in SHOWN if row[key] is not None)
         print(f"{name:14s} {row['pairs']:6d}  " + "  ".join(shares))

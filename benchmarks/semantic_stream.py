@@ -169,10 +169,11 @@ def main() -> None:
     parser.add_argument("--half", choices=("develop", "confirm"), help="intents of one half only")
     parser.add_argument("--model", help="another encoder, by name or path")
     parser.add_argument("--no-baselines", action="store_true")
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
     result = measure(args)
-    args.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    if args.json is not None:
+        args.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
     print(f"hit {result['hit_rate']:.1%}, error {result['error_rate']:.2%}", end="")
     print(f" (worst {result['worst_error_rate']:.2%}) of {result['requests']:,} requests")
     for name, rule in result["baselines"].items():

@@ -20,6 +20,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import CachePolicy
 
 from agentperf_core.cache import MemoryStore
+from agentperf_core.cache.semantic.scale import PROBES
 from langchain_agentperf import (
     CachedChatModel,
     NodeCache,
@@ -143,8 +144,9 @@ def test_a_semantic_cache_sees_the_question_and_not_its_envelope() -> None:
     for question in ("Where is my parcel?", "How do I pay?"):
         model.invoke([SYSTEM, HumanMessage(question)])
     cache.core_cache.drain()
-    assert set(encoder.texts) <= {"Where is my parcel?", "How do I pay?"}
-    assert encoder.texts
+    asked = set(encoder.texts) - set(PROBES)  # which measure the encoder, once
+    assert asked
+    assert asked <= {"Where is my parcel?", "How do I pay?"}
 
 
 def test_record_of_the_envelope() -> None:

@@ -6,7 +6,7 @@ import doctest
 import importlib
 import io
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -42,6 +42,8 @@ def examples_of(module: ModuleType) -> list[doctest.DocTest]:
     found = finder.find(module)
     package = module.__name__.partition(".")[0]
     for name, value in vars(module).items():
+        if isinstance(value, FunctionType) and value.__code__.co_filename != module.__file__:
+            continue  # a function that is only imported here
         # The adapters' roots put their own name into `__module__` of what they export.
         if getattr(value, "__module__", None) == package != module.__name__:
             scope = vars(module).copy()

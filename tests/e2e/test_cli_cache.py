@@ -50,7 +50,11 @@ def vectors(texts):
 
 def _vector(words):
     digests = [hashlib.sha256(word.encode()).digest() for word in words]
-    return [sum(digest[place] - 127.5 for digest in digests) for place in range(32)]
+    weights = [0.1 if word in {"how", "do", "can", "should", "i", "my"} else 1.0 for word in words]
+    return [
+        sum(w * (digest[place] - 127.5) for w, digest in zip(weights, digests))
+        for place in range(32)
+    ]
 """
 
 

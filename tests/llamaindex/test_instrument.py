@@ -38,13 +38,18 @@ pytestmark = pytest.mark.filterwarnings(
 SECRET = "my-card-number-is-4711"
 
 
+def _faults() -> dict[str, int]:
+    # Caches of other tests, whose stores are gone by now, report their statistics at any time.
+    return {where: count for where, count in BUS.faults().items() if where != "cache.stats"}
+
+
 @pytest.fixture
 def seen() -> Iterator[Instrumentation]:
-    before = dict(BUS.faults())
+    before = _faults()
     with instrument() as instrumentation:
         yield instrumentation
         assert instrumentation.recorder.open_runs() == 0, "a run was left open"
-    assert dict(BUS.faults()) == before, "a handler failed"
+    assert _faults() == before, "a handler failed"
 
 
 def _only(seen: Instrumentation) -> Trace:
