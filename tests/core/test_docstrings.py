@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import io
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -42,7 +43,8 @@ def examples_of(module: ModuleType) -> list[doctest.DocTest]:
     found = finder.find(module)
     package = module.__name__.partition(".")[0]
     for name, value in vars(module).items():
-        if isinstance(value, FunctionType) and value.__code__.co_filename != module.__file__:
+        inner = inspect.unwrap(value) if isinstance(value, FunctionType) else value
+        if isinstance(inner, FunctionType) and inner.__code__.co_filename != module.__file__:
             continue  # a function that is only imported here
         # The adapters' roots put their own name into `__module__` of what they export.
         if getattr(value, "__module__", None) == package != module.__name__:
