@@ -41,9 +41,7 @@ __all__ = ["Arm", "check_frameworks", "encoder_or_reason", "register", "run_arm"
 
 _WIDTH = 100
 _PATIENCE_S = 5.0
-_RELOADED = (
-    "Stored questions are read behind the first one in other words, which the model answers. "
-)
+_RELOADED = "The stored questions are read behind the first request. "
 
 # What a framework's demo agent needs.
 _EXTRAS = {"langchain": "langchain,openai", "llamaindex": "llamaindex"}
