@@ -20,9 +20,9 @@ from _cache_common import (
     cpu_samples,
     wall_samples,
 )
-from _models import Scripted, fine
+from _models import Scripted, fine, in_model_node
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, ModelRequest
+from langchain.agents.middleware import ModelRequest
 from langchain_core.caches import InMemoryCache
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
@@ -37,18 +37,6 @@ STOCK = "InMemoryCache behind a model"
 def history(count: int) -> list[BaseMessage]:
     kinds: tuple[type[BaseMessage], ...] = (HumanMessage, AIMessage)
     return [kinds[i % 2](content=f"{i}: {TEXT}") for i in range(count)]
-
-
-class Probe(AgentMiddleware[Any, Any, Any]):
-    """Measures inside an agent's model node."""
-
-    def __init__(self, measure: Callable[[ModelRequest[Any], Any], None]) -> None:
-        super().__init__()
-        self.measure = measure
-
-    def wrap_model_call(self, request: ModelRequest[Any], handler: Any) -> Any:
-        self.measure(request, handler)
-        return handler(request)
 
 
 def exact_hits() -> Figures:
@@ -83,8 +71,7 @@ def exact_hits() -> Figures:
         }
         found.update(cpu_samples(calls).figures(STOCK))
 
-    agent: Any = create_agent(Scripted(fine), middleware=[Probe(measure)])
-    agent.invoke({"messages": history(MESSAGES)})
+    in_model_node(history(MESSAGES), measure)
     return found
 
 

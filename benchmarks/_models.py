@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, ModelRequest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -70,3 +72,23 @@ class Scripted(BaseChatModel):
 def fine(messages: Sequence[BaseMessage]) -> AIMessage:
     """The shortest answer."""
     return AIMessage("fine")
+
+
+class Probe(AgentMiddleware[Any, Any, Any]):
+    """Measures inside an agent's model node, where both caches do their work."""
+
+    def __init__(self, measure: Callable[[ModelRequest[Any], Any], None]) -> None:
+        super().__init__()
+        self.measure = measure
+
+    def wrap_model_call(self, request: ModelRequest[Any], handler: Any) -> Any:
+        self.measure(request, handler)
+        return handler(request)
+
+
+def in_model_node(
+    messages: Sequence[BaseMessage], measure: Callable[[ModelRequest[Any], Any], None]
+) -> None:
+    """Run `measure` with the request and the handler of an agent's model call."""
+    agent: Any = create_agent(Scripted(fine), middleware=[Probe(measure)])
+    agent.invoke({"messages": [*messages]})

@@ -9,14 +9,12 @@ process; keys are measured through the middleware's own path.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from _common import Paired, cpu, paired, table, us
-from _models import Scripted, fine
-from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, ModelRequest
+from _models import Scripted, fine, in_model_node
+from langchain.agents.middleware import ModelRequest
 from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -34,25 +32,6 @@ TEXT = "The customer asks about an order, its parcel and a refund. " * 6
 def history(count: int, first: int = 0) -> list[BaseMessage]:
     kinds: tuple[type[BaseMessage], ...] = (HumanMessage, AIMessage)
     return [kinds[i % 2](f"{i}: {TEXT}") for i in range(first, first + count)]
-
-
-class Probe(AgentMiddleware[Any, Any, Any]):
-    """Measures inside an agent's model node, where both caches do their work."""
-
-    def __init__(self, measure: Callable[[ModelRequest[Any], Any], None]) -> None:
-        super().__init__()
-        self.measure = measure
-
-    def wrap_model_call(self, request: ModelRequest[Any], handler: Any) -> Any:
-        self.measure(request, handler)
-        return handler(request)
-
-
-def in_model_node(
-    messages: list[BaseMessage], measure: Callable[[ModelRequest[Any], Any], None]
-) -> None:
-    agent: Any = create_agent(Scripted(fine), middleware=[Probe(measure)])
-    agent.invoke({"messages": messages})
 
 
 def hits() -> None:

@@ -44,7 +44,7 @@ def marked_blocks(blocks: Sequence[ContentBlock], mark: Mapping[str, Any]) -> li
     for place, block in enumerate(found):
         if isinstance(block, TextBlock):
             text = MarkedText(text=block.text)
-            text._agentperf = mark  # pyright: ignore[reportPrivateUsage] - our own  # noqa: SLF001 - the framework's own hook
+            text._agentperf = mark  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - our own
             found[place] = text
             break
     return found

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fork_tools import exit_code_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -478,14 +478,9 @@ def test_a_forked_child_encodes_with_a_thread_of_its_own(
             code = 0 if known and len(both) == 2 else 2
         finally:
             os._exit(code)
-    deadline = time.monotonic() + 30
-    while (done := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
-    if done[0] == 0:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-    assert done[0] == child, "the child waited for the parent's thread"
-    assert os.waitstatus_to_exitcode(done[1]) == 0
+    assert (
+        exit_code_of(child, within_s=30, otherwise="the child waited for the parent's thread") == 0
+    )
 
 
 END = """

@@ -474,6 +474,25 @@ def test_a_route_with_a_shorter_time_is_not_given_an_older_answer():
     assert decided(ask(cache, desk, late, "x"))[0] == "miss"
 
 
+def test_an_answer_too_old_for_one_route_still_serves_another():
+    """A route that wants fresh answers once made the cache forget the question for all."""
+    clock = FakeClock()
+    short = CachePolicy(ttl_s=10, normalise=True, tool_calls=False)
+    policy = CachePolicy(
+        normalise=True,
+        route=lambda view: "short" if "please" in str(view.messages[-1]) else None,
+        routes={"short": short},
+    )
+    cache, desk = made(policy=policy, clock=clock), Desk()
+    ask(cache, desk, asked(CARD, policy=policy), CARD)
+    clock.advance(11)
+    hurried = "How would I reset the PIN of my debit card, if you please?"
+    assert decided(ask(cache, desk, asked(hurried, policy=policy), "x"))[0] == "miss"
+    assert CARD in {
+        one.text for one in cache.tier.memory.find(asked(CARD, policy=policy).key or "")
+    }
+
+
 def test_who_waits_for_the_same_words_gets_a_decision_of_its_own():
     """A follower's entry is the answer's, so that it can be reported."""
     cache, desk = made(), Desk()

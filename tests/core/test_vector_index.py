@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from fork_tools import exit_code_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -214,14 +214,12 @@ def test_a_forked_child_goes_on_without_the_parents_build():
             code = 0 if found == [0, 1500, 2999] and index.settle(40) else 2
         finally:
             os._exit(code)
-    deadline = time.monotonic() + 45
-    while (done := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
-    if done[0] == 0:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-    assert done[0] == child, "the child waited for a lock of the parent's thread"
-    assert os.waitstatus_to_exitcode(done[1]) == 0
+    assert (
+        exit_code_of(
+            child, within_s=45, otherwise="the child waited for a lock of the parent's thread"
+        )
+        == 0
+    )
 
 
 END = """

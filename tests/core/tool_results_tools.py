@@ -24,7 +24,7 @@ class Text:
     decision: ToolDecision | None = field(default=None, compare=False)
 
 
-class Pause(Exception):  # noqa: N818 - an event, not a failure of ours
+class Pause(Exception):  # noqa: N818 - as LangGraph calls such a signal
     """A question to a person."""
 
 

@@ -34,7 +34,7 @@ _COMPRESS_FROM = 4096
 _MOST_UNPACKED = 64 * 1024 * 1024
 
 
-class OldVersion(CodecError):  # noqa: N818 - an event, not a failure of ours
+class OldVersion(CodecError):  # noqa: N818 - no failure: a newer version has come
     """The value is an entry of another version of this pack."""
 
 

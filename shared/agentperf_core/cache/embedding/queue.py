@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 
 from agentperf_core.cache.embedding.book import VectorBook
 from agentperf_core.cache.embedding.embedders import as_embedder, is_only_async
@@ -112,13 +112,20 @@ class QuestionEmbedder:
             return known
         return (yield from self.vectors((text,)))[0]
 
-    def vectors(self, texts: Sequence[str]) -> Flow[list[Vector]]:
+    def vectors(
+        self, texts: Sequence[str], *, max_wait_s: float | None = None
+    ) -> Flow[list[Vector]]:
         """The vectors of several texts, encoded together where they can be.
+
+        Args:
+            texts: what to encode.
+            max_wait_s: seconds to wait, if fewer than the embedder's own; encoding goes on behind.
 
         Raises:
             VectorError: if one of them has none.
         """
-        return (yield from Step(self._wait, self._await, texts))
+        patience_s = self._max_wait_s if max_wait_s is None else min(max_wait_s, self._max_wait_s)
+        return (yield from Step(self._wait, self._await, texts, patience_s))
 
     def submit(self, text: str) -> Future[Vector]:
         """Start to encode in the background; never raises.
@@ -143,7 +150,7 @@ class QuestionEmbedder:
             self._thread.put(new)
         return futures
 
-    def _wait(self, texts: Sequence[str]) -> list[Vector]:
+    def _wait(self, texts: Sequence[str], patience_s: float) -> list[Vector]:
         if self._only_async and running_loop() is not None:
             # A sync caller stops the event loop that it is on: it must not wait for what runs
             # there, and asks again in the thread.
@@ -151,19 +158,19 @@ class QuestionEmbedder:
             self._thread.put(new)
         else:
             futures = self._begin(texts)
-        try:
-            return [future.result(self._max_wait_s) for future in futures]
-        except TimeoutError as error:
-            raise self._too_slow() from error
+        if wait(futures, patience_s).not_done:
+            raise _too_slow(patience_s)
+        return [future.result() for future in futures]
 
-    async def _await(self, texts: Sequence[str]) -> list[Vector]:
+    async def _await(self, texts: Sequence[str], patience_s: float) -> list[Vector]:
         futures = self._begin(texts)
         try:
-            async with asyncio.timeout(self._max_wait_s):
+            async with asyncio.timeout(patience_s):
                 return [await asyncio.wrap_future(future) for future in futures]
         except TimeoutError as error:
-            raise self._too_slow() from error
+            raise _too_slow(patience_s) from error
 
-    def _too_slow(self) -> VectorError:
-        msg = f"the encoder took longer than max_wait_s={self._max_wait_s}"
-        return VectorError(msg, reason="timeout")
+
+def _too_slow(patience_s: float) -> VectorError:
+    msg = f"the encoder took longer than max_wait_s={patience_s}"
+    return VectorError(msg, reason="timeout")

@@ -9,6 +9,7 @@ from agentperf_core.cache.answers import AnswerCodec, CacheRequest
 from agentperf_core.cache.codec import Entry, pack
 from agentperf_core.cache.decisions import CacheDecision
 from agentperf_core.cache.exact.lifetimes import lifetime
+from agentperf_core.cache.exact.upkeep import ENTRY_DIGITS
 from agentperf_core.cache.policy import CachePolicy
 
 __all__ = ["Served", "packed", "served_decision"]
@@ -71,7 +72,7 @@ def served_decision(
 ) -> CacheDecision:
     """The decision to serve an entry; `details` are fields in place of those that follow."""
     equal = request.wording is None or request.wording == entry.wording
-    key = request.key[:16] if request.key is not None else None
+    key = request.key[:ENTRY_DIGITS] if request.key is not None else None
     decision = CacheDecision(
         outcome=outcome,
         reason=_REASONS[outcome, equal],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Literal, NamedTuple, TypeAlias
 
 from agentperf_core.cache.codec import Entry
 from agentperf_core.cache.policy import CachePolicy
+from agentperf_core.cache.stores.base import jittered
 
 __all__ = ["Freshness", "Lifetime", "freshness", "lifetime", "rescues"]
 
@@ -45,8 +45,7 @@ def lifetime(policy: CachePolicy, key: str, now: float, expires_at: float | None
     if fresh_s is None:
         left = None if expires_at is None else expires_at - now
         return Lifetime(expires_at, expires_at, left)
-    if policy.ttl_jitter:
-        fresh_s *= 1 - policy.ttl_jitter * (zlib.crc32(key.encode()) / 2**32)
+    fresh_s = jittered(fresh_s, key, policy.ttl_jitter)
     if expires_at is None:
         return Lifetime(now + fresh_s, now + fresh_s + stale_s, fresh_s + stale_s)
     fresh_until = min(now + fresh_s, expires_at)

@@ -9,7 +9,7 @@ from agentperf_core.cache.codec import Entry, OldVersion, unpack
 from agentperf_core.cache.decisions import CacheDecision
 from agentperf_core.cache.exact.entries import Served, packed, served_decision
 from agentperf_core.cache.exact.lifetimes import Freshness, freshness, lifetime, rescues
-from agentperf_core.cache.exact.upkeep import Upkeep
+from agentperf_core.cache.exact.upkeep import ENTRY_DIGITS, Upkeep
 from agentperf_core.cache.ledger import Ledger
 from agentperf_core.cache.policy import CachePolicy
 from agentperf_core.cache.stats import CacheStats, StatsCounter
@@ -114,7 +114,7 @@ class Shelf(Upkeep):
             self._bus.fault("cache.encode", error)
             reason, raw = "not plain data", None
         outcome: Literal["miss", "bypass"] = "bypass" if raw is None else "miss"
-        return CacheDecision(outcome=outcome, reason=reason, key=request.key[:16]), raw
+        return CacheDecision(outcome=outcome, reason=reason, key=request.key[:ENTRY_DIGITS]), raw
 
     def serve(
         self,

@@ -41,7 +41,7 @@ class Fixed(dict[str, Any]):
             return self._form
 
 
-class Unkeyable(Exception):  # noqa: N818 - an event, not a failure of ours
+class Unkeyable(Exception):  # noqa: N818 - no error: the request just bypasses the cache
     """A part of the request has no canonical form, so the request must not be cached."""
 
 

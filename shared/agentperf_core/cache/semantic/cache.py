@@ -133,10 +133,13 @@ class SemanticCache(Serving):
     ) -> Flow[Hit[T] | Lease[T]]:
         """Like `ExactCache.acquire`, with the look-up by meaning before the lease is given."""
         got = yield from super().acquire(request, codec, refresh=refresh)
-        if isinstance(got, Hit):
+        question = request.question
+        if isinstance(got, Hit) or question is None or self.mode == "shadow":
             return got
         try:
-            hit = yield from self.searched(got, codec)
+            hit = yield from self.asked_before(got, codec)
+            if hit is None and self.tier.knows(question):
+                hit = yield from self.searched(got, question, codec)
         except BaseException as error:  # who waits for this caller must not wait for ever
             got.fail(error)
             raise
@@ -156,11 +159,11 @@ class SemanticCache(Serving):
             self.tier.begin(question)
             return (yield from call)
         if live or self._race == "never":
-            hit = yield from self.searched(lease, codec)
+            hit = yield from self.searched(lease, question, codec)
             return (yield from call) if hit is None else hit
         won = yield from race(
             call,
-            lambda begun: self.searched(lease, codec, abandoned=begun),
+            lambda begun: self.searched(lease, question, codec, abandoned=begun),
             threads=self._race == "always",
             ready=self.tier.begin(question),
         )
@@ -183,7 +186,7 @@ class SemanticCache(Serving):
             self._bus.fault("cache.semantic", error)
             said = None
         stored = lease.request.key if decision.outcome == "miss" else ""
-        kept = Kept(stored, self.policy.keep_s, lease.request.tags)
+        kept = Kept(stored, self._policy(lease.request).keep_s, lease.request.tags)
         self.tier.learn(question, kept, said, looked)
         if looked is None or decision.outcome != "miss":
             return decision

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from agentperf_core.cache.answers import Question
 from agentperf_core.cache.background import Background
+from agentperf_core.cache.exact.upkeep import ENTRY_DIGITS
 from agentperf_core.cache.semantic.acceptance import Acceptance, Verdict
 from agentperf_core.cache.semantic.agreement import agree, answer_form
 from agentperf_core.cache.semantic.looked import Looked
@@ -173,7 +174,7 @@ class Lessons:
                 room="cache.check",
                 outcome=outcome,
                 reason=f"the fresh answer {word} the one that was accepted",
-                details={"entry": best.key[:16], "score": verdict.chance},
+                details={"entry": best.key[:ENTRY_DIGITS], "score": verdict.chance},
             )
         )
 

@@ -52,7 +52,7 @@ class Asked(NamedTuple):
     """Unit vectors of a question, and of what the user said before it."""
 
     question: NDArray[np.float32]
-    parent: NDArray[np.float32] | None
+    parent: NDArray[np.float32] | None = None
 
 
 class Near(NamedTuple):

@@ -5,9 +5,8 @@ Looking up is embed, search, judge; learning comes after the answer went out, se
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future
+from typing import Any
 
 from agentperf_core.cache.answers import Question
 from agentperf_core.cache.embedding.queue import QuestionEmbedder
@@ -20,14 +19,9 @@ from agentperf_core.cache.semantic.memory import Asked, SemanticMemory
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.cache.semantic.wording import Wording
 from agentperf_core.cache.stores.breaker import Breaker
-from agentperf_core.cache.vectors import VectorError
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, EventBus
-from agentperf_core.flow import Flow, Step, run
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from agentperf_core.flow import Flow, run
 
 __all__ = ["SemanticTier"]
 
@@ -93,13 +87,9 @@ class SemanticTier:
         """
         if not self._breaker.lets_through():
             return None
-        texts = (question.text,) if question.parent is None else (question.text, question.parent)
         try:
-            coming = [self.embedder.submit(text) for text in texts]
-            Wording.of(question.text)  # read while the encoder is at it
-            there = yield from Step(_wait, _await, coming, self._patience_s)
-            _check(there, self._patience_s)
-            found = self._judged(question, Asked(*_both([one.result() for one in coming])))
+            asked = yield from self._asked(question, max_wait_s=self._patience_s)
+            found = self._judged(question, asked)
         except Exception as error:
             self._breaker.failed()
             self._bus.fault("cache.semantic", error)
@@ -109,9 +99,9 @@ class SemanticTier:
 
     def glance(self, question: Question) -> Looked | None:
         """Like `look`, with what is known without waiting."""
-        texts = (question.text,) if question.parent is None else (question.text, question.parent)
+        texts = _texts(question)
         known = [vector for text in texts if (vector := self.embedder.peek(text)) is not None]
-        return self._judged(question, Asked(*_both(known))) if len(known) == len(texts) else None
+        return self._judged(question, Asked(*known)) if len(known) == len(texts) else None
 
     def learn(
         self,
@@ -138,11 +128,9 @@ class SemanticTier:
 
         self.lessons.begin(job)
 
-    def _asked(self, question: Question) -> Flow[Asked]:
-        if question.parent is None:
-            return Asked((yield from self.embedder.vector(question.text)), None)
-        vectors = yield from self.embedder.vectors((question.text, question.parent))
-        return Asked(*vectors)
+    def _asked(self, question: Question, *, max_wait_s: float | None = None) -> Flow[Asked]:
+        texts = _texts(question)
+        return Asked(*(yield from self.embedder.vectors(texts, max_wait_s=max_wait_s)))
 
     def _judged(self, question: Question, asked: Asked) -> Looked | None:
         count = _NEIGHBOURS if asked.parent is None else _FOLLOW_UPS
@@ -159,26 +147,8 @@ class SemanticTier:
         return Looked(self.acceptance.judge(Wording.of(question.text), candidates), near)
 
 
-def _check(there: bool, patience_s: float) -> None:  # noqa: FBT001 - what the step gave
-    if not there:
-        msg = f"the encoder took longer than {patience_s:g} s; it goes on behind"
-        raise VectorError(msg, reason="timeout")
-
-
-def _both(vectors: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], Any]:
-    return vectors[0], vectors[1] if len(vectors) == 2 else None
-
-
-def _wait(coming: list[Future[Any]], patience_s: float) -> bool:
-    return not wait(coming, patience_s).not_done
-
-
-async def _await(coming: list[Future[Any]], patience_s: float) -> bool:
-    tasks = [asyncio.wrap_future(future) for future in coming if not future.done()]
-    if not tasks:
-        return True
-    _, late = await asyncio.wait(tasks, timeout=patience_s)
-    return not late
+def _texts(question: Question) -> tuple[str, ...]:
+    return (question.text,) if question.parent is None else (question.text, question.parent)
 
 
 def _same_matter(parent: str, other: str | None) -> bool:

@@ -70,7 +70,6 @@ class Tuning:
         seed: int | None,
         progress: Progress | None = None,
     ) -> None:
-        self._data = data
         self._seed = 0 if seed is None else seed
         self._vectors, error = _encoded(texts_of(data), embedder, progress)
         probes, _ = _encoded(PROBES, embedder, None)
