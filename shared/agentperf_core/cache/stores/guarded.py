@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from agentperf_core.breaker import Breaker
 from agentperf_core.cache.stores.base import Store, lease_store
-from agentperf_core.cache.stores.breaker import Breaker
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import require_positive
 from agentperf_core.events import BUS, DecisionMade, EventBus
