@@ -159,10 +159,10 @@ def tool_key(request: ToolRequest, policy: ToolPolicy) -> str:
     that count.
 
     Raises:
-        Unkeyable: if the call must not share its result: its policy keeps none, it asks for a fresh
-            one, its scope is not known, or an argument has no canonical form.
+        Unkeyable: if the call must not share its result: its policy neither keeps nor shares any,
+            it asks for a fresh one, its scope is not known, or an argument has no canonical form.
     """
-    if policy.ttl_s is None:
+    if policy.ttl_s is None and not policy.repeatable:
         msg = "its policy keeps no results"
         raise Unkeyable(msg)
     scope = policy.cache_scope
