@@ -196,7 +196,8 @@ class Calling(Generic[T]):
         result = self._substituted(f"the tool gave no result ({failure.kind})", failed=True)
         if result is None:
             ran.outcome = failure.kind
-            ran.reason = f"the tool gave no result ({type(error).__name__})"
+            why = failure.kind if failure is error else type(error).__name__
+            ran.reason = f"the tool gave no result ({why})"
             result = self._job.results.of_failure(call, failure)
         return result
 
