@@ -125,7 +125,8 @@ class Managed:
         config, tools = surroundings(request)
         self._policies.check(tools)
         policy = self._policies.of(call.name, tool)
-        passage, wait = Passage(self.executor), waiting(config, call.name)
+        passage, shown = Passage(self.executor), waiting(config)
+        wait = shown(call.name) if shown is not None else None
 
         def through(inner: Step[Result]) -> Flow[Any]:
             passage.inner = inner

@@ -76,12 +76,12 @@ class MessageResults:
         record = run.record()
         if not run.attempts:
             # Whoever answered further in has said how: a substitute, say.
-            record |= {
-                name: said
-                for name, said in mark_of(result).get("tool", {}).items()
-                if name in {"outcome", "reason", "substitute"}
-            }
+            said = mark_of(result).get("tool", {})
+            record |= {name: said[name] for name in _OF_THE_ANSWER & said.keys()}
         return marked(result, tool=record)
+
+
+_OF_THE_ANSWER = frozenset({"outcome", "reason", "substitute"})
 
 
 class NotedResults(MessageResults):

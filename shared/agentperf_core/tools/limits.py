@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import count
 from typing import Self
@@ -21,7 +20,7 @@ from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, Step
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools.inside import inside
-from agentperf_core.tools.waits import waiting_for
+from agentperf_core.tools.waits import Moment
 
 __all__ = ["Limits", "Permit"]
 
@@ -38,8 +37,7 @@ class Permit:
         exclusive: the group that it takes.
         order: who waits with a lower one comes first.
         counted: whether it takes one of the places of all tools.
-        ready: done when the place is given; `None` for a call that need not wait, because one costs
-            as much as the rest of the place.
+        ready: when the place is given; `None` for a call that need not wait.
         given: whether it is.
     """
 
@@ -48,7 +46,7 @@ class Permit:
     exclusive: str | None
     order: tuple[float, int]
     counted: bool
-    ready: Future[None] | None = None
+    ready: Moment | None = None
     given: bool = False
 
     @classmethod
@@ -150,13 +148,13 @@ class Limits:
             if self._fits(permit):
                 self._give(permit)
                 return permit
-            ready = permit.ready = Future[None]()
+            ready = permit.ready = Moment()
             self._waiting.append(permit)
             self._waiting.sort(key=_order)
         try:
             if queued is not None:
                 queued()
-            given = yield from waiting_for(ready, wait_s)
+            given = yield from ready.wait(wait_s)
         except BaseException:
             self._withdraw(permit)
             raise
@@ -175,7 +173,7 @@ class Limits:
             woken = self._admit()
         for one in woken:
             if one.ready is not None:
-                one.ready.set_result(None)
+                one.ready.happen()
 
     def _fits(self, permit: Permit) -> bool:
         if permit.counted and self._running >= self._most:
