@@ -18,7 +18,9 @@ _METHODS = (
     *("get", "set", "clear", "aget", "aset", "aclear"),
     *("delete", "invalidate", "scan", "adelete", "ainvalidate", "ascan"),
 )
-_LEASES = ("try_lead", "stop_leading", "atry_lead", "astop_leading")
+_LEASES = tuple(
+    half + name for half in ("", "a") for name in ("try_lead", "keep_leading", "stop_leading")
+)
 
 
 class Store(Protocol):
@@ -122,6 +124,14 @@ class LeaseStore(Store, Protocol):
 
     async def atry_lead(self, key: str, holder: str, ttl_s: float) -> bool:
         """Like `try_lead`."""
+        ...
+
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Let the lease end `ttl_s` seconds from now, if `holder` still has it; whether it has."""
+        ...
+
+    async def akeep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Like `keep_leading`."""
         ...
 
     def stop_leading(self, key: str, holder: str) -> None:

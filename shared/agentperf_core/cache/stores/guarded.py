@@ -105,6 +105,18 @@ class GuardedStore:
             return True
         return await self._acall(True, self._leases.atry_lead, key, holder, ttl_s)
 
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Let the lease go on, if `holder` still has it; also true if the store has no answer."""
+        if self._leases is None:
+            return True
+        return self._call(True, self._leases.keep_leading, key, holder, ttl_s)
+
+    async def akeep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Like `keep_leading`."""
+        if self._leases is None:
+            return True
+        return await self._acall(True, self._leases.akeep_leading, key, holder, ttl_s)
+
     def stop_leading(self, key: str, holder: str) -> None:
         """End the lease if `holder` still has it; it ends by itself if the store cannot."""
         if self._leases is not None:

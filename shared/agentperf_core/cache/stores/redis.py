@@ -170,6 +170,14 @@ class RedisStore:
         """Like `try_lead`."""
         return bool(await self._redis.asend(self._layout.lead(key, holder, ttl_s)))
 
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Let the lease go on, if `holder` still has it (compared and extended in one step)."""
+        return bool(self._redis.send(self._layout.keep_leading(key, holder, ttl_s)))
+
+    async def akeep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Like `keep_leading`."""
+        return bool(await self._redis.asend(self._layout.keep_leading(key, holder, ttl_s)))
+
     def stop_leading(self, key: str, holder: str) -> None:
         """End the lease if `holder` still has it (compared and deleted in one step)."""
         self._redis.send(self._layout.stop_leading(key, holder))

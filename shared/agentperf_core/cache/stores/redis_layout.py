@@ -54,6 +54,10 @@ for number = 1, string.byte(head, 2) or 0 do
 end
 return 0"""
 
+_EXTEND_IF_EQUAL = """\
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])"""
+
 _DELETE_IF_EQUAL = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 )
@@ -116,6 +120,11 @@ class Layout:
     def lead(self, key: str, holder: str, ttl_s: float) -> Command:
         """Take the lease of a key, if nobody has it."""
         return ("SET", self._lease + _bytes(key), _bytes(holder), "NX", "PX", _ms(ttl_s))
+
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> Command:
+        """Let the lease go on, if it is still the holder's; the answer is 1 if it is."""
+        name = self._lease + _bytes(key)
+        return ("EVAL", _EXTEND_IF_EQUAL, 1, name, _bytes(holder), _ms(ttl_s))
 
     def stop_leading(self, key: str, holder: str) -> Command:
         """Give the lease back, if it is still the holder's."""
