@@ -11,8 +11,17 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
 from agentperf_core.errors import ConfigError
+from agentperf_core.flow import Step
 
-__all__ = ["LeaseStore", "Store", "checked", "jittered", "lease_store"]
+__all__ = [
+    "LeaseStore",
+    "Store",
+    "checked",
+    "innermost",
+    "jittered",
+    "lease_store",
+    "listed",
+]
 
 _METHODS = (
     *("get", "set", "clear", "aget", "aset", "aclear"),
@@ -176,6 +185,22 @@ def lease_store(store: Store) -> LeaseStore | None:
     if not able or not getattr(store, "has_leases", True):
         return None
     return store  # pyright: ignore[reportReturnType] - just looked at
+
+
+def innermost(store: Store) -> Store:
+    """The store inside all wrappers, each of which has the next one as `inner`."""
+    while (inner := getattr(store, "inner", None)) is not None:
+        store = inner
+    return store
+
+
+def listed(store: Store, prefix: str = "") -> Step[list[str]]:
+    """The live keys that start with `prefix`, see `Store.scan`."""
+
+    async def alisted() -> list[str]:
+        return [key async for key in store.ascan(prefix)]
+
+    return Step(lambda: list(store.scan(prefix)), alisted)
 
 
 def jittered(ttl_s: float, key: str, share: float) -> float:

@@ -12,9 +12,11 @@ from agentperf_core.errors import require_positive
 from agentperf_core.events import DecisionMade, EventBus
 from agentperf_core.flow import Flow, Step, arun, run
 
-__all__ = ["Guard"]
+__all__ = ["BUDGET_S", "Guard"]
 
 T = TypeVar("T")
+
+BUDGET_S = 0.05
 
 
 class Guard:
@@ -49,7 +51,7 @@ class Guard:
         what: str,
         *,
         where: str,
-        budget_s: float = 0.05,
+        budget_s: float = BUDGET_S,
         failures: int = 3,
         open_s: float = 5.0,
         clock: Clock,

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from agentperf_core.cache.stores.base import Store, lease_store
 from agentperf_core.cache.stores.breaker import Breaker
-from agentperf_core.cache.stores.guard import Guard
+from agentperf_core.cache.stores.guard import BUDGET_S, Guard
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, EventBus
 
-__all__ = ["GuardedStore", "guarded"]
+__all__ = ["GuardedStore", "budget_of", "guarded"]
 
 
 class GuardedStore:
@@ -52,13 +52,14 @@ class GuardedStore:
         self,
         store: Store,
         *,
-        budget_s: float = 0.05,
+        budget_s: float = BUDGET_S,
         failures: int = 3,
         open_s: float = 5.0,
         clock: Clock = SYSTEM_CLOCK,
         bus: EventBus = BUS,
     ) -> None:
         self.inner = store
+        self.budget_s = budget_s
         self._leases = lease_store(store)
         self._guard = Guard(
             "the store",
@@ -163,6 +164,22 @@ class GuardedStore:
     def ascan(self, prefix: str = "") -> AsyncIterator[str]:
         """Like `scan`."""
         return self.inner.ascan(prefix)
+
+
+def budget_of(store: Store) -> float:
+    """Seconds that a call of the store may take, as its guard has it, or will have it.
+
+    Example:
+        >>> from agentperf_core.cache import MemoryStore
+        >>> budget_of(GuardedStore(MemoryStore(), budget_s=0.2)), budget_of(MemoryStore())
+        (0.2, 0.05)
+    """
+    inner: Store | None = store
+    while inner is not None:
+        if isinstance(inner, GuardedStore):
+            return inner.budget_s
+        inner = getattr(inner, "inner", None)
+    return BUDGET_S
 
 
 def guarded(store: Store, *, clock: Clock = SYSTEM_CLOCK, bus: EventBus = BUS) -> Store:

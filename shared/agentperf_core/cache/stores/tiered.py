@@ -86,6 +86,11 @@ class TieredStore:
         return self._l2.in_process
 
     @property
+    def inner(self) -> Store:
+        """What outlives this process: `l2`."""
+        return self._l2
+
+    @property
     def has_leases(self) -> bool:
         """Whether `l2` has leases; without, everybody leads."""
         return self._leases is not None
