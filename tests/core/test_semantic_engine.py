@@ -19,6 +19,7 @@ from semantic_tools import Answer, Codec, Desk, asked, bag_of_words
 from agentperf_core.bench.servers import RedisNodes, RedisServer, redis_stack
 from agentperf_core.cache import CacheRequest, GuardedStore, MemoryStore, RedisStore, TieredStore
 from agentperf_core.cache.embedding.queue import QuestionEmbedder
+from agentperf_core.cache.inspection import contents, forget, question_of
 from agentperf_core.cache.semantic.cache import SemanticCache
 from agentperf_core.clock import FakeClock
 from agentperf_core.errors import ConfigError
@@ -54,6 +55,7 @@ class Process:
 
     def __post_init__(self) -> None:
         self.said: list[tuple[str, str, str]] = []
+        self.checks: list[str] = []
         self.bus = EventBus()
         self.bus.subscribe(self._hear)
         cluster = self.options.pop("cluster", False)
@@ -67,6 +69,8 @@ class Process:
     def _hear(self, event: object) -> None:
         if isinstance(event, DecisionMade) and event.room == "cache.index":
             self.said.append((event.room, event.outcome, event.reason))
+        if isinstance(event, DecisionMade) and event.room == "cache.check":
+            self.checks.append(event.outcome)
 
     @property
     def places(self) -> list[str]:
@@ -244,6 +248,26 @@ def test_a_process_that_searches_for_itself_reads_what_the_others_keep(
 ):
     process().ask(CARD)
     assert process(index="process").ask(CARD_AGAIN) == SERVED
+
+
+def test_shadow_mode_learns_from_what_the_engine_finds(process: Callable[..., Process]):
+    one, two = process(), process(mode="shadow", race="never")
+    one.desk.topic = two.desk.topic = lambda text: "the PIN"
+    one.ask(CARD)
+    assert two.ask(CARD_AGAIN) == MISSED
+    assert two.cache.tier.acceptance.labels == 1
+    assert two.checks == ["right"]
+
+
+def test_who_looks_into_the_store_sees_the_questions(process: Callable[..., Process]):
+    one = process()
+    one.ask(CARD)
+    (key,) = one.store.scan(one.last.key or "")
+    assert question_of(one.store, key) == CARD
+    assert contents(one.store).entries["question"] == 1
+    assert forget(one.store, key) == 2
+    assert one.questions() == []
+    assert one.bus.faults() == {}
 
 
 def test_a_place_that_is_none_is_refused():
