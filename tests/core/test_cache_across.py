@@ -248,6 +248,17 @@ def test_a_store_that_fails_to_renew_is_asked_again(world: Processes):
     lease.fail(BoomError())
 
 
+def test_a_forked_child_renews_nothing_of_its_parent(world: Processes):
+    """Else a lease would outlive the process that was killed, by its child."""
+    lease = world.lead(world.process())
+    renewals = renewals_of(world.alive[0])
+    renewals._worker.after_fork()
+    world.clock.advance(2.0)
+    renewals._step()
+    assert "keep_leading" not in world.store.asked
+    lease.fail(BoomError())
+
+
 def test_one_thread_renews_for_all_sync_callers(world: Processes):
     process = world.cache(world.store, policy=ACROSS)
     before = threading.active_count()

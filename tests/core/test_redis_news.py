@@ -142,6 +142,19 @@ def test_after_a_gap_everything_is_looked_at(own_server: RedisServer, namespace:
     assert commands(own_server).get("scan", 0) == 0
 
 
+def test_who_may_not_tell_news_is_followed_as_before(own_server: RedisServer, namespace: str):
+    with redis.Redis.from_url(own_server.url) as admin:
+        acl = ("ACL", "SETUSER", "app", "on", ">pass", "~*", "&*", "+@all", "-@stream")
+        admin.execute_command(*acl)
+    url = own_server.url.replace("redis://", "redis://app:pass@")
+    one, two = (Follower(url, namespace) for _ in range(2))
+    two.look()
+    one.ask(CARD)
+    two.look()
+    assert two.ask(CARD_AGAIN) == "hit"
+    assert set(two.bus.faults()) == {"cache.semantic"}
+
+
 def test_on_a_cluster_too(cluster_servers: RedisNodes, namespace: str):
     one, two = (Follower(cluster_servers.url, namespace, cluster=True) for _ in range(2))
     two.look()

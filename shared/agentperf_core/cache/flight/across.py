@@ -3,7 +3,7 @@
 Whoever gets the lease makes the call and stores the answer. The others look into the store again
 and again, in growing pauses, until the answer is there, the lease is free, or they have waited long
 enough; then they call by themselves. A lease lasts a few seconds and is renewed while the call goes
-on: that of a process that was killed, or hangs, ends by itself.
+on: that of a process that was killed or stopped ends by itself.
 
 A miss costs a request for the lease and a second look: between the first look and the lease,
 another process may have stored its answer and left.

@@ -41,6 +41,9 @@ class Engine:
         clock: where the time comes from.
         bus: where faults go, and the decisions of the room `"cache.index"`: `"redis"` or
             `"process"` for where questions are searched, `"open"` or `"closed"` for the breaker.
+
+    Attributes:
+        checked: whether it is known what the server can.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class Engine:
         self._guard = Guard(
             "the query engine", where=_ROOM, budget_s=budget_s, clock=clock, bus=bus
         )
-        self._checked = False
+        self.checked = False
         self._dim: int | None = None
 
     @property
@@ -65,15 +68,13 @@ class Engine:
         return self.able and not self._guard.breaker.is_open
 
     def check(self, dim: int) -> None:
-        """Find out once whether the server can search vectors of `dim` numbers; may wait.
+        """Find out whether the server can search vectors of `dim` numbers; may wait.
 
         Raises:
-            Exception: whatever the client raises, if the server cannot be asked; then ask again.
+            Exception: whatever the client raises, if the server cannot be asked.
         """
-        if self._checked:
-            return
         why_not = run(self._index.available(dim))
-        self._checked = True
+        self.checked = True
         if why_not is None:
             self._dim = dim
         outcome, reason = ("redis", "the query engine searches questions for all processes")

@@ -151,6 +151,18 @@ class Lessons:
         if self._shared is not None:
             self._shared.clear()
 
+    def _searched_there(self) -> bool:
+        """Whether the store's engine answers, so that nothing need be read here; may wait."""
+        engine = self._engine
+        if engine is None:
+            return False
+        if not engine.checked:
+            try:
+                engine.check(len(self._vector(PROBES[0])))
+            except Exception as error:
+                self._bus.fault("cache.index", error)
+        return engine.answers
+
     def _observe_scale(self) -> None:
         cosines = background_of([self._vector(probe) for probe in PROBES])
         self._acceptance.observe_background(cosines)
@@ -195,13 +207,8 @@ class Lessons:
             state = self._shared.load_state()
             if state is not None:
                 self._acceptance.restore(state)
-        if self._engine is not None:
-            try:
-                self._engine.check(len(self._vector(PROBES[0])))
-            except Exception as error:
-                self._bus.fault("cache.index", error)
-            if self._engine.answers:
-                return
+        if self._searched_there():
+            return
         memory = self._memory
         for scope, remembered, asked in self._shared.new(memory.max_entries, memory):
             if remembered.key not in memory:

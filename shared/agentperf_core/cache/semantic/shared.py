@@ -19,8 +19,8 @@ from agentperf_core.cache.semantic.engine import Engine
 from agentperf_core.cache.semantic.kept import pack_question, unpack_question
 from agentperf_core.cache.semantic.memory import Asked, Remembered
 from agentperf_core.cache.stores import Store
-from agentperf_core.cache.stores.base import innermost, listed
-from agentperf_core.cache.stores.guarded import budget_of
+from agentperf_core.cache.stores.base import listed
+from agentperf_core.cache.stores.layers import budget_of, innermost
 from agentperf_core.cache.stores.redis import RedisStore
 from agentperf_core.clock import Clock
 from agentperf_core.errors import CodecError
@@ -98,8 +98,7 @@ class SharedQuestions:
         else:
             name = self._name(scope, remembered.key)
             self._store.set(name, pack_question(scope, remembered, asked), ttl_s, tags)
-        if self._news is not None:
-            self._news.announce(self._prefix, name)
+        self._announce(name)
 
     def new(self, most: int, known: Container[str]) -> Iterator[tuple[str, Remembered, Asked]]:
         """Scope by scope, the questions that were written since the last time.
@@ -170,18 +169,39 @@ class SharedQuestions:
 
     def _unread(self) -> Iterable[str]:
         """Names of questions that were perhaps not read yet."""
-        place, self._place = self._place, None  # without an answer, everything is looked at again
-        if self._news is not None and place is not None:
-            told = self._news.since(self._prefix, place)
-            if told is not None:
-                self._place, names = told
-                return filter(None, names)
-        if self._news is not None:
-            # Before looking: what is written meanwhile is told after this.
-            self._place = self._news.announce(self._prefix, "")
+        told = self._told()
+        if told is not None:
+            return told
+        # Before looking: what is written meanwhile is told after this.
+        self._place = self._announce("")
         names = frozenset(filter(_is_question, self._store.scan(self._prefix)))
         before, self._known = self._known, names
         return names - before
+
+    def _told(self) -> Iterable[str] | None:
+        """What the others have announced; `None` if everything has to be looked at."""
+        place, self._place = self._place, None
+        if self._news is None or place is None:
+            return None
+        try:
+            told = self._news.since(self._prefix, place)
+        except Exception as error:
+            self._bus.fault("cache.semantic", error)
+            return None
+        if told is None:
+            return None
+        self._place, names = told
+        return filter(None, names)
+
+    def _announce(self, name: str) -> bytes | None:
+        """The place of the news; `None` if there are none: then the others look at everything."""
+        if self._news is None:
+            return None
+        try:
+            return self._news.announce(self._prefix, name)
+        except Exception as error:  # a user who may not, for example
+            self._bus.fault("cache.semantic", error)
+            return None
 
     def _name(self, scope: str, key: str) -> str:
         return f"{self._prefix}{scope}:{key}"

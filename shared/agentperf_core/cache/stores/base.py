@@ -17,7 +17,6 @@ __all__ = [
     "LeaseStore",
     "Store",
     "checked",
-    "innermost",
     "jittered",
     "lease_store",
     "listed",
@@ -185,13 +184,6 @@ def lease_store(store: Store) -> LeaseStore | None:
     if not able or not getattr(store, "has_leases", True):
         return None
     return store  # pyright: ignore[reportReturnType] - just looked at
-
-
-def innermost(store: Store) -> Store:
-    """The store inside all wrappers, each of which has the next one as `inner`."""
-    while (inner := getattr(store, "inner", None)) is not None:
-        store = inner
-    return store
 
 
 def listed(store: Store, prefix: str = "") -> Step[list[str]]:

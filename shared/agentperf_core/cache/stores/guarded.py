@@ -10,7 +10,7 @@ from agentperf_core.cache.stores.guard import BUDGET_S, Guard
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, EventBus
 
-__all__ = ["GuardedStore", "budget_of", "guarded"]
+__all__ = ["GuardedStore", "guarded"]
 
 
 class GuardedStore:
@@ -164,22 +164,6 @@ class GuardedStore:
     def ascan(self, prefix: str = "") -> AsyncIterator[str]:
         """Like `scan`."""
         return self.inner.ascan(prefix)
-
-
-def budget_of(store: Store) -> float:
-    """Seconds that a call of the store may take, as its guard has it, or will have it.
-
-    Example:
-        >>> from agentperf_core.cache import MemoryStore
-        >>> budget_of(GuardedStore(MemoryStore(), budget_s=0.2)), budget_of(MemoryStore())
-        (0.2, 0.05)
-    """
-    inner: Store | None = store
-    while inner is not None:
-        if isinstance(inner, GuardedStore):
-            return inner.budget_s
-        inner = getattr(inner, "inner", None)
-    return BUDGET_S
 
 
 def guarded(store: Store, *, clock: Clock = SYSTEM_CLOCK, bus: EventBus = BUS) -> Store:
