@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+from agentperf_core.breaker import Breaker
 from agentperf_core.cache.answers import Question
 from agentperf_core.cache.embedding.queue import QuestionEmbedder
 from agentperf_core.cache.semantic.acceptance import Acceptance
@@ -19,7 +20,6 @@ from agentperf_core.cache.semantic.looked import Looked
 from agentperf_core.cache.semantic.memory import Asked, Near, SemanticMemory
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.cache.semantic.wording import Wording
-from agentperf_core.cache.stores.breaker import Breaker
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, run

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from agentperf_core.cache.stores.breaker import Breaker
+from agentperf_core.breaker import Breaker
 from agentperf_core.clock import Clock
 from agentperf_core.errors import require_positive
 from agentperf_core.events import DecisionMade, EventBus

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
+from agentperf_core.breaker import Breaker
 from agentperf_core.cache.stores.base import Store, lease_store
-from agentperf_core.cache.stores.breaker import Breaker
 from agentperf_core.cache.stores.guard import BUDGET_S, Guard
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, EventBus

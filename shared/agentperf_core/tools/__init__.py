@@ -1,0 +1,30 @@
+"""Tools: who runs when, under which limits, and what becomes of a failure."""
+
+from agentperf_core.toolpolicy import Substitute, ToolPolicy, policies_for, tool_policy
+from agentperf_core.tools.assemble import CallAssembler
+from agentperf_core.tools.begun import Begun
+from agentperf_core.tools.durations import Durations
+from agentperf_core.tools.early import EarlyCalls, EarlyStats
+from agentperf_core.tools.executor import ToolExecutor
+from agentperf_core.tools.jobs import Done, ToolJob, ToolResults
+from agentperf_core.tools.records import ToolFailure, ToolRun
+from agentperf_core.tools.stats import ExecutorStats
+
+__all__ = [
+    "Begun",
+    "CallAssembler",
+    "Done",
+    "Durations",
+    "EarlyCalls",
+    "EarlyStats",
+    "ExecutorStats",
+    "Substitute",
+    "ToolExecutor",
+    "ToolFailure",
+    "ToolJob",
+    "ToolPolicy",
+    "ToolResults",
+    "ToolRun",
+    "policies_for",
+    "tool_policy",
+]

@@ -1,0 +1,48 @@
+"""Which calls of one message must keep their order: those that touch what another one writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from agentperf_core.toolpolicy import ToolPolicy
+from agentperf_core.types import ToolCall
+
+__all__ = ["conflicts"]
+
+
+def conflicts(
+    calls: Sequence[tuple[ToolCall, ToolPolicy | None]],
+) -> dict[int, tuple[int, ...]]:
+    """For each call by its place, the earlier ones that it must wait for; none for most.
+
+    Args:
+        calls: calls in the order in which the model asked for them, with what is declared of each.
+
+    Example:
+        >>> write = ToolPolicy(writes=["orders:{id}"])
+        >>> a, b, c = (ToolCall(n, "update", {"id": i}) for n, i in [("a", 1), ("b", 2), ("c", 1)])
+        >>> conflicts([(a, write), (b, write), (c, write)])
+        {2: (0,)}
+    """
+    if not any(policy is not None and policy.writes for _, policy in calls):
+        return {}
+    touched = [_tags(policy.tags_touched, call) if policy else _NONE for call, policy in calls]
+    written = [_tags(policy.tags_written, call) if policy else _NONE for call, policy in calls]
+    found: dict[int, tuple[int, ...]] = {}
+    for place in range(len(calls)):
+        earlier = tuple(
+            other
+            for other in range(place)
+            if written[place] & touched[other] or written[other] & touched[place]
+        )
+        if earlier:
+            found[place] = earlier
+    return found
+
+
+_NONE: frozenset[str] = frozenset()
+
+
+def _tags(of: Callable[[Mapping[str, Any]], Iterable[str]], call: ToolCall) -> frozenset[str]:
+    return frozenset(of(call.arguments))
