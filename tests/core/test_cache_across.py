@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from exact_tools import REQUEST, Answer, BoomError, Codec, Model, World, drive_async, drive_sync
 
+from agentperf_core.accounting.deadline import deadline
 from agentperf_core.cache import CachePolicy, ExactCache, Hit, Lease, MemoryStore
 from agentperf_core.cache.flight.renewals import Renewals
 from agentperf_core.cache.stores.guarded import GuardedStore
@@ -202,6 +203,23 @@ def test_nobody_leads_for_longer_than_max_wait_s(world: Processes, drive):
     assert (answer.text, world.model.calls) == ("answer 1", 1)
     assert 12.0 <= sum(world.pauses) < 12.2
     run(kept.finish(Answer("late")))
+
+
+def test_nobody_leads_or_waits_beyond_the_deadline_of_its_run(world: Processes, drive):
+    """Whose run is over by then makes no answer that others could wait for."""
+    with deadline(8.0, clock=world.clock):
+        kept = world.lead(world.process())
+    answer = drive(world.ask(world.process()))
+    assert answer.text == "answer 1"
+    assert 8.0 <= sum(world.pauses) < 8.2
+    world.pauses.clear()
+    run(kept.finish(Answer("late")))
+    run(world.alive[0].clear())
+    lease = world.lead(world.process())
+    with deadline(3.0, clock=world.clock):
+        assert drive(world.ask(world.process())).text == "answer 2"
+    assert 3.0 <= sum(world.pauses) < 3.2
+    lease.fail(BoomError())
 
 
 def test_a_call_that_ends_soon_is_never_renewed(world: Processes, drive):

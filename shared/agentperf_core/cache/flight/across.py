@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 from uuid import uuid4
 
+from agentperf_core.accounting.deadline import clamped
 from agentperf_core.cache.flight.renewals import Renewals
 from agentperf_core.cache.policy import CachePolicy
 from agentperf_core.cache.stores import LeaseStore, Store, lease_store
@@ -74,7 +75,8 @@ class ProcessFlight:
 
     Args:
         store: where the leases are, and the answers.
-        max_wait_s: seconds to wait for another process, and that one may lead at most.
+        max_wait_s: seconds to wait for another process, and that one may lead at most; less where
+            the run has a deadline.
         clock: where the time comes from.
         bus: where faults go.
         pause: how to wait between two looks.
@@ -168,7 +170,7 @@ class ProcessFlight:
     def _join(
         self, key: str, holder: str, usable: Callable[[bytes], bool]
     ) -> Flow[Held | bytes | None]:
-        over = self._clock.monotonic() + self._max_wait_s
+        over = self._clock.monotonic() + clamped(self._max_wait_s)
         pause, waited = _FIRST_PAUSE_S, False
         while True:
             leads, raw = yield from Step(self._ask, self._aask, key, holder)

@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from agentperf_core.accounting.deadline import clamped
 from agentperf_core.cache.stores import LeaseStore
 from agentperf_core.cache.worker import Worker
 from agentperf_core.clock import Clock
@@ -48,7 +49,8 @@ class Renewals:
     Args:
         store: where the leases are.
         lease_s: seconds that one lasts without being renewed.
-        most_s: seconds after which one is renewed no more.
+        most_s: seconds after which one is renewed no more, where the deadline of the run that took
+            it does not end sooner.
         clock: where the time comes from.
         bus: where faults go.
     """
@@ -95,7 +97,7 @@ class Renewals:
     def _enter(self, line: _Line, key: str, holder: str) -> bool:
         """Whether somebody has to begin to look at the line."""
         now = self._clock.monotonic()
-        self._until[holder] = now + self._most_s
+        self._until[holder] = now + clamped(self._most_s)
         line.waiting.append(_Due(now + self._every_s, key, holder))
         if line.watched:
             return False
