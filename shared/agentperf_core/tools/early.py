@@ -39,6 +39,13 @@ class EarlyStats:
     claimed: int = 0
     dropped: int = 0
 
+    def __add__(self, other: EarlyStats) -> EarlyStats:
+        return EarlyStats(
+            self.started + other.started,
+            self.claimed + other.claimed,
+            self.dropped + other.dropped,
+        )
+
 
 class EarlyCalls(Generic[T]):
     """The early calls of one run of an agent.
