@@ -87,7 +87,7 @@ class Calling(Generic[T]):
             except Exception as error:
                 if self._job.results.passes(error):
                     raise
-                if self._breaker is not None:
+                if self._breaker is not None and _kind(error) != "arguments":
                     self._breaker.failed()
                 if not self._may_repeat(error):
                     raise
