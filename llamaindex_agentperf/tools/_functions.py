@@ -13,12 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import uuid4
 
 from llama_index.core.tools import BaseTool, FunctionTool
 
-__all__ = ["function_identity", "functions_of"]
+__all__ = ["function_identity", "functions_of", "made_here"]
 
 # Defaults of these types are in the key of a call; others may be anything.
 _PLAIN = (str, int, float, bool, type(None))
@@ -64,11 +64,16 @@ def function_identity(function: Callable[..., Any], *, named: bool = False) -> s
 
 def _inside(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function that LlamaIndex has made the sync or the async form of, anew for each tool."""
-    if isinstance(function, FunctionType) and function.__module__ == FunctionTool.__module__:
+    if made_here(function):
         for cell in function.__closure__ or ():
             if callable(cell.cell_contents):
                 return cell.cell_contents
     return function
+
+
+def made_here(function: object) -> TypeGuard[FunctionType]:
+    """Whether LlamaIndex has made this function, the async form of a sync one or the reverse."""
+    return isinstance(function, FunctionType) and function.__module__ == FunctionTool.__module__
 
 
 def _name(function: Callable[..., Any]) -> str:
