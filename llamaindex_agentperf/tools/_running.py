@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from llama_index.core.tools import AsyncBaseTool, BaseTool, FunctionTool, ToolOutput
+from llama_index.core.tools import AsyncBaseTool, FunctionTool, ToolOutput
 from llama_index.core.tools.types import BaseToolAsyncAdapter
 
 from agentperf_core.flow import Step
@@ -49,15 +49,26 @@ class Running:
         self._hidden = {*self._given, getattr(inner, "ctx_param_name", None)}
         self._call: Callable[..., ToolOutput] = inner.call
         self._acall: Acall = inner.acall
-        if type(inner) is FunctionTool:
-            tool = _off_the_loop(inner, executor)
-            self._call, self._acall = partial(_CALL, tool), partial(_ACALL, tool)
-        elif _is_sync(inner):
+        # What makes the same calls with a span around each.
+        self._alone: tuple[Callable[..., ToolOutput], Acall] = (self._call, self._acall)
+        if isinstance(inner, BaseToolAsyncAdapter):
             self._acall = partial(executor.offload, inner.call)
+            self._alone = self._call, self._acall
+        elif isinstance(inner, FunctionTool) and _is_stock(inner, "acall"):
+            tool = _off_the_loop(inner, executor)
+            self._acall = partial(_ACALL, tool)
+            self._alone = self._call, tool.acall
+            if _is_stock(inner, "call"):
+                self._call = partial(_CALL, tool)
 
     def step(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step[ToolOutput]:
-        """One call; see `ToolFailure` for wrong arguments."""
+        """One call, inside the span of its wrapper; see `ToolFailure` for wrong arguments."""
         return Step(self._in_thread, self._on_loop, args, kwargs)
+
+    def alone(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step[ToolOutput]:
+        """One call with a span of its own."""
+        call, acall = self._alone
+        return Step(partial(call, *args, **kwargs), partial(acall, *args, **kwargs))
 
     def _in_thread(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolOutput:
         try:
@@ -88,7 +99,7 @@ class Running:
 
 def _off_the_loop(inner: FunctionTool, executor: ToolExecutor) -> FunctionTool:
     """The tool with the executor's threads behind what LlamaIndex has made async of sync."""
-    tool: FunctionTool = object.__new__(FunctionTool)
+    tool: FunctionTool = object.__new__(type(inner))
     vars(tool).update(vars(inner))
     for sync, async_ in (("_fn", "_async_fn"), ("_callback", "_async_callback")):
         function = vars(inner).get(async_)
@@ -97,10 +108,6 @@ def _off_the_loop(inner: FunctionTool, executor: ToolExecutor) -> FunctionTool:
     return tool
 
 
-def _is_sync(inner: BaseTool) -> bool:
-    """Whether the async side of a tool is its sync side in a thread."""
-    if isinstance(inner, BaseToolAsyncAdapter):
-        return True
-    if not isinstance(inner, FunctionTool) or type(inner).acall is not FunctionTool.acall:
-        return False
-    return made_here(inner.async_fn)
+def _is_stock(tool: FunctionTool, method: str) -> bool:
+    """Whether a method is LlamaIndex's own, and not that of a user's class."""
+    return next(kind for kind in type(tool).__mro__ if method in vars(kind)) is FunctionTool

@@ -118,7 +118,7 @@ class ManagedTool(WrappedTool):
             policy=self._policy,
         )
         if self._sharing is not None:
-            refresh = detached(lambda: self._refresh(job))
+            refresh = detached(lambda: self._refresh(job, args, kwargs))
             job.through = self._sharing.through(args, kwargs, refresh, named)
         return job
 
@@ -127,10 +127,14 @@ class ManagedTool(WrappedTool):
         announce_run(done.run)
         return done.result
 
-    def _refresh(self, job: ToolJob[ToolOutput]) -> Flow[ToolOutput]:
+    def _refresh(
+        self, job: ToolJob[ToolOutput], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Flow[ToolOutput]:
         """The call of a job once more; what a substitute says is not to be kept."""
         policy = replace(self._policy, substitute=None)
-        return (yield from self._executor.call(replace(job, through=None, policy=policy))).result
+        step = self._running.alone(args, kwargs)
+        again = replace(job, through=None, policy=policy, step=step)
+        return (yield from self._executor.call(again)).result
 
     def _wrapped(self) -> Wrapped:
         return Wrapped(self._inner, self._policy, self._sharing, self._executor)
