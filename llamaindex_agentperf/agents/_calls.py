@@ -7,6 +7,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from llama_index.core.agent.workflow import AgentInput, AgentOutput, ToolCall, ToolCallResult
+from llama_index.core.agent.workflow.base_agent import BaseWorkflowAgent
 from llama_index.core.workflow import Context, StopEvent, step  # pyright: ignore[reportUnknownVariableType] - untyped upstream
 
 from agentperf_core.tools.order import conflicts
@@ -72,13 +73,17 @@ class ParallelCalls:
         asked = ev.tool_calls
         if len(asked) < 2:
             return {}
-        manager = self._manager_for(ev.current_agent_name)
+        agent, manager = self._who(ev.current_agent_name)
+        if not getattr(agent, "allow_parallel_tool_calls", True):
+            # "the agent will call tools sequentially", which the stock agent does not do.
+            return {place: (place - 1,) for place in range(1, len(asked))}
         if not manager.knows(call.tool_name for call in asked):
             await self._tools_of(ev.current_agent_name)  # a saved run goes on in a new process
         calls = [Call(call.tool_id, call.tool_name, call.tool_kwargs) for call in asked]
         return conflicts([(call, manager.policy_of(call.name)) for call in calls])
 
-    def _manager_for(self, agent_name: str) -> ToolManager:
+    def _who(self, agent_name: str) -> tuple[BaseWorkflowAgent, ToolManager]:
+        """An agent, and what has its tools."""
         raise NotImplementedError
 
     async def _tools_of(self, agent_name: str) -> object:

@@ -30,8 +30,9 @@ class ParallelFunctionAgent(ParallelCalls, FunctionAgent):
 
     As many at once as its executor allows, where the stock agent runs four. Results go to the
     model, to the scratchpad and to memory in the order of the calls, whatever finishes first; calls
-    that write what others read, and those of one exclusive group, are made in that order, too. Its
-    tools are put under the executor, see `ManagedTool`, those of a retriever as they come.
+    that write what others read, and those of one exclusive group, are made in that order, too, and
+    so are all of them with `allow_parallel_tool_calls=False`. Its tools are put under the executor,
+    see `ManagedTool`, those of a retriever as they come.
 
     In a workflow of several agents, `ParallelAgentWorkflow` makes the calls.
 
@@ -81,8 +82,8 @@ class ParallelFunctionAgent(ParallelCalls, FunctionAgent):
         """The agent's tools, all of them under its executor."""
         return self._manager.manage(await super().get_tools(input_str))
 
-    def _manager_for(self, agent_name: str) -> ToolManager:
-        return self._manager
+    def _who(self, agent_name: str) -> tuple[BaseWorkflowAgent, ToolManager]:
+        return self, self._manager
 
     async def _tools_of(self, agent_name: str) -> object:
         return await self.get_tools()
@@ -138,8 +139,8 @@ class ParallelAgentWorkflow(ParallelCalls, AgentWorkflow):
         rest = [tool for tool in found if tool.metadata.name == _HANDOFF]
         return [*self._managers[agent_name].manage(own), *rest]
 
-    def _manager_for(self, agent_name: str) -> ToolManager:
-        return self._managers[agent_name]
+    def _who(self, agent_name: str) -> tuple[BaseWorkflowAgent, ToolManager]:
+        return self.agents[agent_name], self._managers[agent_name]
 
     async def _tools_of(self, agent_name: str) -> object:
         return await self.get_tools(agent_name)

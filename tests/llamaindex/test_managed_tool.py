@@ -107,7 +107,8 @@ async def test_callbacks_partial_parameters_and_field_defaults_stay_in_force() -
     def quiet(output: Any) -> ToolOutput:
         return ToolOutput(tool_name="t", content="quiet", raw_input={}, raw_output=output)
 
-    for callback in ({"async_callback": shout}, {"callback": quiet}):
+    given: list[dict[str, Any]] = [{"async_callback": shout}, {"callback": quiet}]
+    for callback in given:
         inner: Any = FunctionTool.from_defaults(sized, partial_params={"unit": "kg"}, **callback)
         tool = ManagedTool(inner)
         same(await tool.acall(), await inner.acall())
