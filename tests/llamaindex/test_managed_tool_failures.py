@@ -96,7 +96,7 @@ async def test_an_exception_becomes_an_output_that_says_what_happened(shop: Shop
             "tool 'get_order' gave no result after 0.00 s: ConnectionError: the shop is closed"
         )
         assert output.raw_output == output.content
-        assert output.raw_input == {"args": (), "kwargs": {"order_id": 7}}
+        assert output.raw_input == {"order_id": 7}
         assert isinstance(output.exception, ConnectionError)
     assert tool.executor.stats().outcomes == {"error": 2}
 
