@@ -116,7 +116,7 @@ class ToolExecutor:
         task.add_done_callback(partial(settle, done))
         return Begun(done, lambda: loop.call_soon_threadsafe(task.cancel))
 
-    async def offload(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def offload(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Run a sync function in the executor's threads: the async side of a sync tool."""
         return await self._parts.offload(function, *args, **kwargs)
 
