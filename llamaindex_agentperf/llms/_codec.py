@@ -37,11 +37,21 @@ A = TypeVar("A", ChatResponse, CompletionResponse)
 M = TypeVar("M", bound=BaseModel)
 
 
+_CUT = "the last chunk of its stream holds less than all deltas; chunks are to be cumulative"
+
+
 class Said(NamedTuple, Generic[A]):
-    """An answer and the lengths of the pieces in which its text came, empty if it came whole."""
+    """An answer, and how it came.
+
+    Attributes:
+        answer: the answer.
+        pieces: the lengths of the pieces in which its text came, empty if it came whole.
+        cut: whether it holds less than its pieces did.
+    """
 
     answer: A
     pieces: Sequence[int] = ()
+    cut: bool = False
 
 
 def marked(answer: A, record: Mapping[str, Any]) -> A:
@@ -83,6 +93,7 @@ class ChatCodec:
             empty=words and not said.message.content,
             usage=usage_of(said),
             text=said.message.content if words else None,
+            unfit=_CUT if answer.cut else None,
         )
 
     def encode(self, answer: Said[ChatResponse]) -> Mapping[str, Any]:
@@ -142,6 +153,7 @@ class CompletionCodec:
             empty=not said.text,
             usage=usage_of(said),
             text=said.text,
+            unfit=_CUT if answer.cut else None,
         )
 
     def encode(self, answer: Said[CompletionResponse]) -> Mapping[str, Any]:

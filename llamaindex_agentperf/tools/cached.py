@@ -166,7 +166,8 @@ class CachedTool(FunctionTool):
             return (yield from step)
         # A context belongs to its run: nothing may be fetched with it after the run.
         refresh = None if self.requires_context else self._step(args, kwargs, detached=True)
-        given = {name: value for name, value in kwargs.items() if name != self.ctx_param_name}
+        given = {**self._field_defaults, **self.partial_params, **kwargs}
+        given.pop(self.ctx_param_name or "", None)
         codec = OutputCodec({"args": args, "kwargs": given}, keep_raw=self._keep_raw)
         return (yield from self._cache.run(request, step, codec, refresh=refresh))
 
