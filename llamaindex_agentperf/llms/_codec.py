@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     CompletionResponse,
+    MessageRole,
     TextBlock,
     ToolCallBlock,
 )
@@ -93,7 +94,7 @@ class ChatCodec:
             empty=words and not said.message.content,
             usage=usage_of(said),
             text=said.message.content if words else None,
-            unfit=_CUT if answer.cut else None,
+            unfit=_unfit(answer),
         )
 
     def encode(self, answer: Said[ChatResponse]) -> Mapping[str, Any]:
@@ -211,6 +212,14 @@ def _only_text(blocks: object) -> str | None:
         return None
     text = block["text"]
     return text if isinstance(text, str) else None
+
+
+def _unfit(answer: Said[ChatResponse]) -> str | None:
+    """Why an answer must not be given again, whatever the policy says."""
+    role = answer.answer.message.role
+    if role is not MessageRole.ASSISTANT:
+        return f"it is not the assistant's, its role is {role.value!r}"
+    return _CUT if answer.cut else None
 
 
 def _sizes(stored: object) -> Sequence[int]:

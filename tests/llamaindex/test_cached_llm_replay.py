@@ -126,6 +126,16 @@ async def test_a_stream_whose_chunks_are_not_cumulative_is_given_and_not_kept() 
     assert llm.complete("Where is order 7?").text == "echo Where is order 7?"
 
 
+def test_an_answer_of_another_role_is_given_and_not_kept() -> None:
+    """It was stored, could never be read, and so cost a look and a write at every call."""
+    inner = ScriptedLLM(lambda _: user("who says this?"))
+    llm = CachedLLM(inner)
+    answers = [llm.chat(ASK) for _ in range(2)]
+    assert [answer.message.role.value for answer in answers] == ["user", "user"]
+    assert {mark(answer)["outcome"] for answer in answers} == {"bypass"}
+    assert "'user'" in mark(answers[0])["reason"]
+
+
 @pytest.mark.parametrize(
     "message",
     [
