@@ -141,12 +141,12 @@ def _helper(name: str) -> Callable[..., Any]:
 
 
 def _wrapped(cls: Any, *args: Any, **kwargs: Any) -> Any:
-    made = cast("Any", type).__call__(cls, *args, **kwargs)
+    made = _construct(cls, *args, **kwargs)
     mock = cls.__module__.startswith("tests.") or cls.__module__ == "llama_index.core.llms.mock"
     if not mock or not isinstance(made, LLM) or isinstance(made, CachedLLM | StructuredLLM):
         return made
     SEEN["models"] += 1
-    return (Replaying if SWAP == "replay" else Swapped)(made)
+    return (Replaying if SWAP == "replay" else Swapped)(inner=made)
 
 
 def _cached_tool(cls: type[FunctionTool], *args: Any, **kwargs: Any) -> FunctionTool:
@@ -166,6 +166,7 @@ class Shelf(EmbeddingCacheStore):
         super().__init__("a model of their tests")
 
 
+_construct = cast("Callable[..., Any]", type.__call__)
 _from_defaults: Any = cast("Any", FunctionTool.from_defaults).__func__
 
 if SWAP in {"llm", "replay"}:
