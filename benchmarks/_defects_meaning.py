@@ -232,7 +232,11 @@ def rows(server: Callable[[], RedisServer]) -> list[Row]:
 
 
 def _own(pairs: Sequence[tuple[str, str]]) -> Callable[[], str]:
-    return cache(lambda: served(pairs, by_ours))
+    def own() -> str:
+        MiniLM().embed_query("loaded")  # ours waits a second for an encoder, not for its import
+        return served(pairs, by_ours)
+
+    return cache(own)
 
 
 def _of_redisvl(
