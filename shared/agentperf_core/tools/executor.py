@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -105,6 +106,10 @@ class ToolExecutor:
     async def offload(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a sync function in the executor's threads: the async side of a sync tool."""
         return await self._parts.offload(function, *args, **kwargs)
+
+    def begin(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Begin a sync function in the executor's threads, for who does not wait for it."""
+        return self._parts.pool.submit(function, *args).future
 
     def stats(self) -> ExecutorStats:
         """What the executor has done so far, and what still runs."""
