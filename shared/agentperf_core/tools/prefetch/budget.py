@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from agentperf_core.clock import Clock
 from agentperf_core.errors import ConfigError, require_positive
 from agentperf_core.events import DecisionMade, EventBus
+from agentperf_core.tools.prefetch.evidence import lower_bound
 
 __all__ = ["ALL", "Governor", "PrefetchBudget"]
 
 ALL = "all"
-_MEMORY = 0.98  # of what was measured before, at each new measure: about the last 50 count
+_MEMORY = 0.995  # of what was measured before, at each new measure: about the last 200 count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,8 @@ class PrefetchBudget:
     Attributes:
         max_concurrency: calls on a guess at once, of all runs.
         max_wasted: share of them that nobody asks for afterwards, at most; a rule that wastes more
-            is stopped, and all are if they do together.
+            is stopped, and all are if they do together. A few unlucky ones stop nothing: the share
+            has to be above with 95 % certainty.
         min_calls: how many must have turned out, before a share is believed.
         retry_s: seconds after which what was stopped is tried again, one call at a time.
         max_wait_s: seconds that a call waits for a place behind the calls of agents, before it is
@@ -76,7 +78,11 @@ class _Meter:
 
     def too_much(self, budget: PrefetchBudget) -> bool:
         known = self.used + self.wasted
-        return self.calls >= budget.min_calls and self.wasted > budget.max_wasted * known
+        at_least = lower_bound(self.wasted, known)
+        return self.calls >= budget.min_calls and at_least > budget.max_wasted
+
+    def recovered(self, budget: PrefetchBudget) -> bool:
+        return self.wasted <= budget.max_wasted * (self.used + self.wasted)
 
 
 class Governor:
@@ -126,11 +132,11 @@ class Governor:
             for name, meter in meters.items():
                 if meter.retry_at is None:
                     continue
-                if meter.too_much(self._budget):
-                    meter.retry_at = now + self._budget.retry_s
-                else:
+                if meter.recovered(self._budget):
                     meter.retry_at = None
                     self._tell(name, "resumed", "its calls are asked for again")
+                else:
+                    meter.retry_at = now + self._budget.retry_s
             return True
 
     def note(self, source: str, *, used: bool, begun: bool = True) -> None:

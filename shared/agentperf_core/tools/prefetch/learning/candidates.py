@@ -23,6 +23,7 @@ T = TypeVar("T")
 _MOST_SOURCES = 6  # of one argument: the most frequent ones
 _MOST_WAYS = 64  # to combine them for one call
 _MOST_RULES = 40  # from one tool to another
+_EMPTY = frozenset(map(key_of, (None, "", [], {})))
 _USUAL = 0.5  # share of the calls in which an argument has one value: it may be taken for constant
 
 Slot: TypeAlias = tuple[str, str]
@@ -79,8 +80,9 @@ def _values(
 
 
 def _usual(values: Sequence[Any]) -> Constant | None:
+    """The value that most calls have, if there is one and it says something."""
     value, count = Counter(map(key_of, values)).most_common(1)[0]
-    if count < _USUAL * len(values):
+    if count < _USUAL * len(values) or value in _EMPTY:
         return None
     return Constant(next(one for one in values if key_of(one) == value))
 

@@ -90,5 +90,5 @@ def _text(content: object) -> str:
     if isinstance(content, list):
         blocks = cast("list[object]", content)
         texts = [cast("dict[str, Any]", b).get("text", "") for b in blocks if isinstance(b, dict)]
-        return "\n".join(map(str, texts))
+        return "\n".join(str(text) for text in texts if text)
     return content if isinstance(content, str) else ""

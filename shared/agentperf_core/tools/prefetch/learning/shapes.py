@@ -15,12 +15,14 @@ __all__ = ["shape_of"]
 _FEWEST = 3  # different values: fewer say nothing of the next one
 _SHARE = 0.9  # of the values that must have the shape: models invent some
 _LONGEST = 80
+_ANY = r"[\w.-]"
 # Kinds of characters that are told apart, from fine to coarse. Others stand for themselves.
 _KINDS = (
     ("[0-9]", "[a-z]", "[A-Z]"),
     ("[a-z]", "[A-Z0-9]"),
     ("[a-z0-9]", "[A-Z]"),
     ("[A-Za-z0-9]",),
+    (_ANY,),
 )
 
 
@@ -38,10 +40,11 @@ def shape_of(values: Iterable[object]) -> str | None:
         found = {text: _parts(text, kinds) for text in texts}
         shapes = Counter(_names(parts) for parts in found.values())
         shape, count = shapes.most_common(1)[0]
-        if count >= _SHARE * len(texts):
+        if count >= _SHARE * len(texts) and (kinds != (_ANY,) or set(shape) - {_ANY}):
             alike = [text for text in texts if _names(found[text]) == shape]
             # Without this, a pattern of ids in capitals finds every word in capitals.
-            digit = kinds is not _KINDS[0] and all(re.search("[0-9]", text) for text in alike)
+            mixed = kinds not in {_KINDS[0], (_ANY,)}
+            digit = mixed and all(re.search("[0-9]", text) for text in alike)
             return _pattern([found[text] for text in alike], digit=digit)
     return None
 
@@ -57,8 +60,11 @@ def _names(parts: list[tuple[str, int]]) -> tuple[str, ...]:
 
 
 def _pattern(alike: list[list[tuple[str, int]]], *, digit: bool) -> str:
-    written = ["(?=[A-Za-z]*[0-9])"] if digit else []
+    written = [r"(?=\S*[0-9])"] if digit else []
     for column in zip(*alike, strict=True):
+        if column[0][0] == _ANY:
+            written.append(rf"{_ANY}*\w")  # a dot at its end is that of a sentence
+            continue
         lengths = {length for _, length in column}
         often = f"{{{lengths.pop()}}}" if len(lengths) == 1 else "+"
         written.append(column[0][0] + ("" if often == "{1}" else often))
