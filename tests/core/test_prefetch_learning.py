@@ -318,6 +318,6 @@ def test_calls_whose_data_is_not_plain_are_left_out():
     ],
 )
 def test_what_cannot_mean_anything_is_refused(options: dict[str, Any], message: str):
+    arguments: dict[str, Any] = {"runs": [], "tools": ["a"], **options}
     with pytest.raises(ConfigError, match=message):
-        arguments: dict[str, Any] = {"runs": [], "tools": ["a"], **options}
         learn_rules(**arguments)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 _MOST_SOURCES = 6  # of one argument: the most frequent ones
 _MOST_WAYS = 64  # to combine them for one call
 _MOST_RULES = 40  # from one tool to another
-_EMPTY = frozenset(map(key_of, (None, "", [], {})))
+_EMPTY = frozenset((key_of(None), key_of("")))
 _USUAL = 0.5  # share of the calls in which an argument has one value: it may be taken for constant
 
 Slot: TypeAlias = tuple[str, str]
