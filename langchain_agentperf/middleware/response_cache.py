@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-from langchain.agents.middleware import types as middleware_types
 
 from agentperf_core.cache import DEFAULT_TTL_S, CachePolicy, Store, cache_from, check_tenant
 from agentperf_core.cache import ExactCache as CoreCache
@@ -15,15 +14,12 @@ from agentperf_core.flow import Flow, Step, arun, run
 from langchain_agentperf._responses import Answer, ResponsesCodec, replayed, restored, watched
 from langchain_agentperf.middleware._direct import Direct, heard
 from langchain_agentperf.middleware._requests import Tenant, agent_request
+from langchain_agentperf.middleware._trace import TRACE
 
 __all__ = ["ResponseCacheMiddleware", "Tenant"]
 
 _Request: TypeAlias = ModelRequest[Any]
 _Response: TypeAlias = ModelResponse[Any]
-
-# A hook's trace would hold the whole history a second time. Older langchain has no such policy.
-_POLICY: Any = getattr(middleware_types, "TracePolicy", None)
-_TRACE: Any = _POLICY and _POLICY(process_inputs=middleware_types.omit_payload)
 
 
 class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -76,8 +72,8 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         ('4', 'hit')
     """
 
-    if _TRACE is not None:
-        trace_policy = _TRACE
+    if TRACE is not None:
+        trace_policy = TRACE
 
     def __init__(
         self,

@@ -6,18 +6,22 @@ from agentperf_core.tools.executor import ToolExecutor
 from agentperf_core.tools.jobs import Done, ToolJob, ToolResults
 from agentperf_core.tools.records import ToolFailure, ToolRun
 from agentperf_core.tools.stats import ExecutorStats
+from agentperf_core.tools.substitutes import SubstituteRegistry
+from agentperf_core.tools.turns import Turns
 
 __all__ = [
     "Done",
     "Durations",
     "ExecutorStats",
     "Substitute",
+    "SubstituteRegistry",
     "ToolExecutor",
     "ToolFailure",
     "ToolJob",
     "ToolPolicy",
     "ToolResults",
     "ToolRun",
+    "Turns",
     "policies_for",
     "tool_policy",
 ]

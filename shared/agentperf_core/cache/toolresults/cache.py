@@ -47,6 +47,9 @@ T = TypeVar("T")
 class ToolResultCache:
     """Serves equal tool calls from a store and joins equal calls in flight.
 
+    Calls of a tool that is `read_only` or `idempotent` are joined even where `ttl_s` says that
+    nothing is kept; `cache_scope` and the tenant say whose calls are equal.
+
     One cache for all tools of an application: a call of a tool that writes makes the results of
     those that read forgotten, in this cache. A store that fails is a miss, and the tool runs.
 
@@ -173,6 +176,8 @@ class ToolResultCache:
         return Call(request, policy, codec, key, self._writes.stamp(request.tags))
 
     def _look(self, call: Call[T], refresh: Step[T] | None) -> Flow[Found[T] | None]:
+        if not call.kept:
+            return None
         try:
             raw = yield from Step(self._guarded.get, self._guarded.aget, call.key)
         except Exception as error:
