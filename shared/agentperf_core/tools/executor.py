@@ -103,7 +103,7 @@ class ToolExecutor:
         step: Step[list[Done[T]]] = Step(self._all, self._aall, jobs)
         return (yield from step)
 
-    async def offload(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def offload(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Run a sync function in the executor's threads: the async side of a sync tool."""
         return await self._parts.offload(function, *args, **kwargs)
 
