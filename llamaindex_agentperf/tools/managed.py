@@ -17,6 +17,7 @@ from agentperf_core.tools import ToolExecutor, ToolJob
 from agentperf_core.types import ToolCall
 from llamaindex_agentperf.events import announce_run
 from llamaindex_agentperf.tools._arguments import arguments_of, signature_of
+from llamaindex_agentperf.tools._claims import CLAIMS
 from llamaindex_agentperf.tools._outputs import OutputResults
 from llamaindex_agentperf.tools._running import Running
 from llamaindex_agentperf.tools._sharing import Name, Sharing, Whose, detached
@@ -123,7 +124,13 @@ class ManagedTool(WrappedTool):
         return job
 
     def _flow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[ToolOutput]:
-        done = yield from self._executor.call(self.job(args, kwargs, call_id=calling.get()))
+        call_id = calling.get()
+        early = None
+        if call_id and not args:
+            early = CLAIMS.claim(ToolCall(call_id, self._inner.metadata.get_name(), kwargs))
+        if early is None:
+            early = self._executor.call(self.job(args, kwargs, call_id=call_id))
+        done = yield from early
         announce_run(done.run)
         return done.result
 
