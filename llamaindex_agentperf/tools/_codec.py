@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from llama_index.core.tools import ToolOutput
 
+from agentperf_core.cache.codec import comes_back
 from agentperf_core.cache.toolresults.cache import ToolDecision
 from agentperf_core.errors import CodecError
 from llamaindex_agentperf._blocks import OF_TOOLS, block_data, checked_blocks
@@ -58,7 +58,7 @@ class OutputCodec:
             "is_error": result.is_error,
         }
         raw: object = result.raw_output
-        if _is_plain(raw):
+        if comes_back(raw):
             body["raw"] = raw
         elif self._keep_raw:
             msg = f"raw_output must be plain JSON data to be kept, got {type(raw).__name__}; "
@@ -86,12 +86,3 @@ class OutputCodec:
             return result
         remember_in_run(mark)
         return result.model_copy(update={"blocks": marked_blocks(result.blocks, mark)})
-
-
-def _is_plain(value: object) -> bool:
-    """Whether a value comes back from JSON as what it was."""
-    try:
-        back: object = orjson.loads(orjson.dumps(value))
-    except (TypeError, ValueError):
-        return False
-    return type(back) is type(value) and back == value

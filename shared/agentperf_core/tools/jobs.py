@@ -54,6 +54,7 @@ class ToolJob(Generic[T]):
         policy: what is declared of the tool; `None` for nothing.
         through: what the call goes through, such as a cache.
         priority: who waits with a higher one runs first; `None` for the policy's.
+        queued: called if it has to wait for a place, before it waits.
         begun: called just before the tool runs, with the attempt, counted from 1.
     """
 
@@ -63,6 +64,7 @@ class ToolJob(Generic[T]):
     policy: ToolPolicy | None = None
     through: Through[T] | None = None
     priority: float | None = None
+    queued: Callable[[], None] | None = None
     begun: Callable[[int], None] | None = None
 
 

@@ -10,17 +10,18 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from concurrent.futures import Future, wait
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from itertools import count
-from typing import Any, Self
+from typing import Self
 
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, Step
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools.inside import inside
+from agentperf_core.tools.waits import waiting_for
 
 __all__ = ["Limits", "Permit"]
 
@@ -37,7 +38,8 @@ class Permit:
         exclusive: the group that it takes.
         order: who waits with a lower one comes first.
         counted: whether it takes one of the places of all tools.
-        ready: done when the place is given.
+        ready: done when the place is given; `None` for a call that need not wait, because one costs
+            as much as the rest of the place.
         given: whether it is.
     """
 
@@ -46,7 +48,7 @@ class Permit:
     exclusive: str | None
     order: tuple[float, int]
     counted: bool
-    ready: Future[None] = field(default_factory=Future[None])
+    ready: Future[None] | None = None
     given: bool = False
 
     @classmethod
@@ -119,6 +121,7 @@ class Limits:
         *,
         priority: float | None = None,
         wait_s: float | None = None,
+        queued: Callable[[], None] | None = None,
     ) -> Flow[Permit]:
         """Wait for a place.
 
@@ -127,6 +130,7 @@ class Limits:
             policy: its limits.
             priority: who waits with a higher one comes first; default the policy's.
             wait_s: seconds to wait at most, `None` for no limit.
+            queued: called if it has to wait at all.
 
         Raises:
             TimeoutError: if there was no place in time.
@@ -135,6 +139,9 @@ class Limits:
         if policy.rate is not None:
             pause_s = self._reserve(tool, policy.rate, wait_s)
             if pause_s > 0:
+                if queued is not None:
+                    queued()
+                    queued = None
                 yield from Step(time.sleep, asyncio.sleep, pause_s)
                 wait_s = None if wait_s is None else max(wait_s - pause_s, 0.0)
         first = -(policy.priority if priority is None else priority)
@@ -143,10 +150,13 @@ class Limits:
             if self._fits(permit):
                 self._give(permit)
                 return permit
+            ready = permit.ready = Future[None]()
             self._waiting.append(permit)
             self._waiting.sort(key=_order)
         try:
-            given = yield from Step(_wait, _await, permit.ready, wait_s)
+            if queued is not None:
+                queued()
+            given = yield from waiting_for(ready, wait_s)
         except BaseException:
             self._withdraw(permit)
             raise
@@ -164,7 +174,8 @@ class Limits:
                 self._exclusive.discard(permit.exclusive)
             woken = self._admit()
         for one in woken:
-            one.ready.set_result(None)
+            if one.ready is not None:
+                one.ready.set_result(None)
 
     def _fits(self, permit: Permit) -> bool:
         if permit.counted and self._running >= self._most:
@@ -220,15 +231,3 @@ def _group(name: str) -> str:
 
 def _order(permit: Permit) -> tuple[float, int]:
     return permit.order
-
-
-def _wait(ready: Future[None], wait_s: float | None) -> bool:
-    return not wait((ready,), wait_s).not_done
-
-
-async def _await(ready: Future[Any], wait_s: float | None) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(wait_s):
-            await asyncio.shield(asyncio.wrap_future(ready))
-            return True
-    return False

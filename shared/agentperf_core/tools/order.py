@@ -11,7 +11,7 @@ from typing import Any
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.types import ToolCall
 
-__all__ = ["conflicts"]
+__all__ = ["conflicts", "earlier"]
 
 
 def conflicts(
@@ -40,14 +40,26 @@ def conflicts(
             written[place] |= group
     found: dict[int, tuple[int, ...]] = {}
     for place in range(len(calls)):
-        earlier = tuple(
+        before = tuple(
             other
             for other in range(place)
             if written[place] & touched[other] or written[other] & touched[place]
         )
-        if earlier:
-            found[place] = earlier
+        if before:
+            found[place] = before
     return found
+
+
+def earlier(calls: Sequence[tuple[ToolCall, ToolPolicy | None]], place: int) -> tuple[int, ...]:
+    """The same for one call.
+
+    Example:
+        >>> shell = ToolPolicy(exclusive="shell")
+        >>> calls = [(ToolCall(n, "shell", {}), shell) for n in "abc"]
+        >>> earlier(calls, 2)
+        (0, 1)
+    """
+    return conflicts(calls[: place + 1]).get(place, ())
 
 
 _NONE: frozenset[str] = frozenset()
