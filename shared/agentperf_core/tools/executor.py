@@ -120,6 +120,10 @@ class ToolExecutor:
         """Run a sync function in the executor's threads: the async side of a sync tool."""
         return await self._parts.offload(function, *args, **kwargs)
 
+    def in_background(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Begin a sync function in the executor's threads, for who does not wait for it."""
+        return self._parts.pool.submit(function, *args).future
+
     def stats(self) -> ExecutorStats:
         """What the executor has done so far, and what still runs."""
         orphans = self._parts.pool.orphans + len(self._parts.orphans)
