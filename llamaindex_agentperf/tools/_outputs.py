@@ -53,7 +53,7 @@ class OutputResults:
         return MadeOutput(
             tool_name=call.name,
             content=text,
-            raw_input={"args": (), "kwargs": dict(call.arguments)},
+            raw_input=dict(call.arguments),
             raw_output=text,
             is_error=True,
             exception=cause if isinstance(cause, Exception) else failure,
