@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
     from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
+    from langchain_agentperf.middleware.tool_prefetch import ToolPrefetchMiddleware
     from langchain_agentperf.middleware.tool_substitute import ToolSubstituteMiddleware
     from langchain_agentperf.nodes import NodeCache, message_state_key
     from langchain_agentperf.profiles import model_profile
@@ -36,6 +37,7 @@ __all__ = [
     "TieredCache",
     "ToolCacheMiddleware",
     "ToolExecutor",
+    "ToolPrefetchMiddleware",
     "ToolSubstituteMiddleware",
     "cached_tool",
     "latency_callback",
@@ -57,6 +59,7 @@ __getattr__, __dir__ = lazy_exports(
         "TieredCache": "caches.exact",
         "ToolCacheMiddleware": "middleware.tool_cache",
         "ToolExecutor": "tools.executor",
+        "ToolPrefetchMiddleware": "middleware.tool_prefetch",
         "ToolSubstituteMiddleware": "middleware.tool_substitute",
         "cached_tool": "tools.cached",
         "latency_callback": "callbacks",

@@ -10,18 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from pydantic import ValidationError
 
-from agentperf_core.flow import Step
-from agentperf_core.tools import ToolExecutor, ToolFailure
+from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.tools import Done, ToolExecutor, ToolFailure
+from agentperf_core.tools.inside import inside
+from agentperf_core.types import ToolCall
 from langchain_agentperf._tools.results import Result, passes
 
-__all__ = ["Passage", "async_side", "needs_thread", "original", "standing_in", "wrong_arguments"]
+__all__ = [
+    "Early",
+    "Passage",
+    "async_side",
+    "needs_thread",
+    "original",
+    "standing_in",
+    "wrong_arguments",
+]
 
 B = TypeVar("B", bound=BaseTool)
+Early: TypeAlias = Callable[[ToolCall], Flow[Done[Result]] | None]
 
 _PASSAGE, _ORIGINAL = "_agentperf_passage", "_agentperf_original"
 
@@ -102,6 +113,7 @@ class Passage:
 
     Args:
         executor: where sync tools run in async code.
+        early: what was made of the call before it was asked for; `None` if nothing was.
 
     Attributes:
         inner: runs the tool in its place; the executor gives it.
@@ -109,10 +121,11 @@ class Passage:
         refused: whether its schema refused the arguments.
     """
 
-    __slots__ = ("_executor", "inner", "known", "refused")
+    __slots__ = ("_early", "_executor", "inner", "known", "refused")
 
-    def __init__(self, executor: ToolExecutor) -> None:
+    def __init__(self, executor: ToolExecutor, early: Early | None = None) -> None:
         self._executor = executor
+        self._early = early
         self.inner: Step[Result] | None = None
         self.known = False
         self.refused = False
@@ -150,12 +163,26 @@ class Passage:
     def _step(self) -> Step[Result]:
         return self.inner if self.inner is not None else self.step()
 
+    def _claimed(self, given: Any) -> Flow[Done[Result]] | None:
+        """What was made of this call early; nothing, if middleware has changed it since."""
+        if self._early is None or not isinstance(given, dict):
+            return None
+        call = cast("dict[str, Any]", given)
+        early = self._early(ToolCall(call["id"] or "", call["name"], call["args"]))
+        under_way = inside()
+        if early is not None and under_way is not None:
+            under_way.run.reason = "begun while the model was writing"
+        return early
+
     def _refusal(self, refusal: _Refused) -> ValidationError:
         self.refused = True
         return refusal.error
 
     def _run(self) -> Result:
         tool, given, config, kwargs = _asked.get()
+        early = self._claimed(given)
+        if early is not None:
+            return run(early).result
         try:
             return tool.invoke(given, config, **kwargs)
         except ValidationError as error:
@@ -165,6 +192,9 @@ class Passage:
 
     async def _arun(self) -> Result:
         tool, given, config, kwargs = _asked.get()
+        early = self._claimed(given)
+        if early is not None:
+            return (await arun(early)).result
         try:
             return await async_side(tool, self._executor)(given, config, **kwargs)
         except ValidationError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools import ToolExecutor, ToolFailure, ToolJob
 from agentperf_core.types import ToolCall
 from langchain_agentperf._tools.bound import Passage
+from langchain_agentperf._tools.early import EarlyTools
 from langchain_agentperf._tools.facts import facts_of
 from langchain_agentperf._tools.results import MessageResults, Result
 from langchain_agentperf._tools.runs import surroundings
@@ -96,6 +97,11 @@ class Managed:
         policies: what is declared of the tools.
         raises: errors that end the run instead of becoming messages.
         messages_key: where messages are in the state.
+        early: names of the tools that may start while the model writes; all that may be called
+            twice for `True`, none for `False`.
+
+    Attributes:
+        early: starts them; `None` if there are none.
     """
 
     def __init__(
@@ -105,10 +111,13 @@ class Managed:
         *,
         raises: Sequence[type[BaseException]] = (),
         messages_key: str = "messages",
+        early: bool | Collection[str] = False,
     ) -> None:
         self.executor = executor
         self._policies = policies
         self._results = MessageResults(raises)
+        only = None if isinstance(early, bool) else early
+        self.early = EarlyTools(executor, self._results, policies.of, only=only) if early else None
         self._siblings = Siblings(messages_key)
 
     def call(self, request: ToolCallRequest, handler: Callable[..., Any]) -> Flow[Any]:
@@ -125,7 +134,8 @@ class Managed:
         config, tools = surroundings(request)
         self._policies.check(tools)
         policy = self._policies.of(call.name, tool)
-        passage, shown = Passage(self.executor), waiting(config)
+        claim = self.early.claim(request) if self.early is not None else None
+        passage, shown = Passage(self.executor, claim), waiting(config)
         wait = shown(call.name) if shown is not None else None
 
         def through(inner: Step[Result]) -> Flow[Any]:

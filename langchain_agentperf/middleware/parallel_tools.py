@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, ToolCallRequest
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ToolCallRequest
 from langchain_core.messages import ToolMessage
 from langgraph.types import Command
 
-from agentperf_core.errors import require_instance
-from agentperf_core.flow import arun, run
+from agentperf_core.errors import ConfigError, require_instance
+from agentperf_core.flow import Step, arun, run
 from agentperf_core.toolpolicy import ToolPolicy
-from agentperf_core.tools import ToolExecutor
+from agentperf_core.tools import EarlyStats, ToolExecutor
 from langchain_agentperf._tools.managed import Managed, Policies
 from langchain_agentperf.middleware._trace import TRACE
 
@@ -42,6 +42,11 @@ class ParallelToolsMiddleware(AgentMiddleware[Any, Any, Any]):
             name that no tool has is reported in the log when the first tool is called.
         max_concurrency: calls at once of an executor that is made here.
         raises: errors that end the run instead of becoming a message, such as that of a budget.
+        early: start a tool as soon as the model has written its call, while it still writes the
+            next: names of tools, or `True` for all that are declared read-only or idempotent. Not
+            those that a person must approve, and none after a call that nobody knows the effects
+            of. What the agent does not ask for in the end is cancelled. The model is streamed for
+            it, also inside `invoke`.
 
     Attributes:
         executor: the core executor in use: `stats()`, `limits`, `durations`.
@@ -79,18 +84,45 @@ class ParallelToolsMiddleware(AgentMiddleware[Any, Any, Any]):
         policies: Mapping[str, ToolPolicy] | None = None,
         max_concurrency: int = 32,
         raises: Sequence[type[BaseException]] = (),
+        early: bool | Collection[str] = False,
     ) -> None:
         super().__init__()
+        if isinstance(early, str):
+            msg = f"early is True, False or a list of names, got {early!r}; write [{early!r}]"
+            raise ConfigError(msg)
         require_instance(
             ToolExecutor, "give one of agentperf_core.tools or leave it out", executor=executor
         )
         made = executor if executor is not None else ToolExecutor(max_concurrency=max_concurrency)
-        self._managed = Managed(made, Policies(policies), raises=raises)
+        self._managed = Managed(made, Policies(policies), raises=raises, early=early)
 
     @property
     def executor(self) -> ToolExecutor:
         """The core executor in use."""
         return self._managed.executor
+
+    def early_stats(self) -> EarlyStats:
+        """What came of the calls that were started early; all zero without `early`."""
+        early = self._managed.early
+        return early.stats() if early is not None else EarlyStats()
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]
+    ) -> Any:
+        """Listen to the model where tools may start early. From `AgentMiddleware`."""
+        early = self._managed.early
+        if early is None:
+            return handler(request)
+        return run(early.around(request, Step(handler, handler, request)))
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[Any]]
+    ) -> Any:
+        """Like `wrap_model_call`. From `AgentMiddleware`."""
+        early = self._managed.early
+        if early is None:
+            return await handler(request)
+        return await arun(early.around(request, Step(handler, handler, request)))
 
     def wrap_tool_call(
         self,

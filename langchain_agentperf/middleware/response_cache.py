@@ -44,7 +44,9 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         cache: a core cache to share with other agents, an `ExactCache` or a `SemanticCache`; else
             one is made of the next four.
         semantic: an embedding model (of LangChain, or whatever `SemanticCache` takes): also serve
-            questions that mean the same, where that is safe.
+            questions that mean the same, where that is safe. A call races with the look-up (see
+            `SemanticCache`) only where nothing is behind this middleware, so that whatever is there
+            acts once.
         store: where answers live; default a `MemoryStore`.
         ttl_s: seconds an answer may be served, `None` for no limit; a policy brings its own.
         policy: what may be cached; default `CachePolicy(ttl_s=ttl_s)`, with `normalise=True` where
@@ -117,7 +119,11 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         itself = self._direct.met(handler)
         again: Step[Answer] | None = Step(handler, handler, request) if itself.certain else None
         live_run = heard(request.model)
-        answer = yield from self.cache.answer(asked, call, codec, refresh=again, live=live_run)
+        # A call that is begun and given up has been through what is behind this middleware, and a
+        # hit goes through it again: only where nothing is there may call and look-up race.
+        answer = yield from self.cache.answer(
+            asked, call, codec, refresh=again, live=live_run or not itself.certain
+        )
         if isinstance(answer, ModelResponse):
             return answer
         direct = None if live_run else itself.response(request, answer)

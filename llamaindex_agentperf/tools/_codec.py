@@ -14,7 +14,15 @@ from llamaindex_agentperf._blocks import OF_TOOLS, block_data, checked_blocks
 from llamaindex_agentperf._marks import marked_blocks, remember_in_run
 from llamaindex_agentperf.events import announce_hit
 
-__all__ = ["OutputCodec"]
+__all__ = ["OutputCodec", "steers"]
+
+
+def steers(error: BaseException) -> bool:
+    """Whether an exception is no failure but makes a workflow wait for an event.
+
+    Told by its name: the class is private, and older versions of workflows have none.
+    """
+    return type(error).__name__ == "WaitingForEvent"
 
 
 class OutputCodec:
@@ -35,11 +43,8 @@ class OutputCodec:
         return result.is_error
 
     def error(self, error: Exception) -> str | None:
-        """The text that agents show to the model; a workflow that waits for an event is no error.
-
-        Told by its name: the class is private, and older versions of workflows have none.
-        """
-        return None if type(error).__name__ == "WaitingForEvent" else str(error)
+        """The text that agents show to the model; `None` for what steers a workflow."""
+        return None if steers(error) else str(error)
 
     def encode(self, result: ToolOutput) -> Mapping[str, Any]:
         """Blocks, raw output and status.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeGuard
 
 from llama_index.core.tools import BaseTool, FunctionTool
 
 from agentperf_core.cache.toolresults.functions import function_identity
 
-__all__ = ["functions_of"]
+__all__ = ["functions_of", "made_here"]
 
 
 def functions_of(tool: BaseTool, *, named: bool = False) -> str:
@@ -30,8 +30,13 @@ def functions_of(tool: BaseTool, *, named: bool = False) -> str:
 
 def _inside(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function that LlamaIndex has made the sync or the async form of, anew for each tool."""
-    if isinstance(function, FunctionType) and function.__module__ == FunctionTool.__module__:
+    if made_here(function):
         for cell in function.__closure__ or ():
             if callable(cell.cell_contents):
                 return cell.cell_contents
     return function
+
+
+def made_here(function: object) -> TypeGuard[FunctionType]:
+    """Whether LlamaIndex has made this function, the async form of a sync one or the reverse."""
+    return isinstance(function, FunctionType) and function.__module__ == FunctionTool.__module__

@@ -1,7 +1,10 @@
 """Tools: who runs when, under which limits, and what becomes of a failure."""
 
 from agentperf_core.toolpolicy import Substitute, ToolPolicy, policies_for, tool_policy
+from agentperf_core.tools.assemble import CallAssembler
+from agentperf_core.tools.begun import Begun
 from agentperf_core.tools.durations import Durations
+from agentperf_core.tools.early import EarlyCalls, EarlyStats
 from agentperf_core.tools.executor import ToolExecutor
 from agentperf_core.tools.jobs import Done, ToolJob, ToolResults
 from agentperf_core.tools.records import ToolFailure, ToolRun
@@ -10,8 +13,12 @@ from agentperf_core.tools.substitutes import SubstituteRegistry
 from agentperf_core.tools.turns import Turns
 
 __all__ = [
+    "Begun",
+    "CallAssembler",
     "Done",
     "Durations",
+    "EarlyCalls",
+    "EarlyStats",
     "ExecutorStats",
     "Substitute",
     "SubstituteRegistry",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import require_positive
 from agentperf_core.events import BUS, DecisionMade, EventBus
 from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.tools.begun import Begun, settle
 from agentperf_core.tools.calling import Calling
 from agentperf_core.tools.durations import Durations
 from agentperf_core.tools.jobs import Done, ToolJob
@@ -19,7 +21,7 @@ from agentperf_core.tools.limits import Limits
 from agentperf_core.tools.order import conflicts
 from agentperf_core.tools.ownloop import on_own_loop
 from agentperf_core.tools.parts import Parts
-from agentperf_core.tools.pool import ThreadPool
+from agentperf_core.tools.pool import PoolJob, ThreadPool
 from agentperf_core.tools.stats import ExecutorStats, Tally
 
 __all__ = ["ToolExecutor"]
@@ -102,9 +104,25 @@ class ToolExecutor:
         step: Step[list[Done[T]]] = Step(self._all, self._aall, jobs)
         return (yield from step)
 
-    async def offload(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def begin(self, job: ToolJob[T]) -> Begun[Done[T]]:
+        """Begin a call without waiting for it: on the running event loop, else in a thread."""
+        done: Future[Done[T]] = Future()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            work: PoolJob[Done[T]] = self._parts.pool.submit(run, self.call(job))
+            return Begun(work.future, work.abandon)
+        task = loop.create_task(arun(self.call(job)))
+        task.add_done_callback(partial(settle, done))
+        return Begun(done, lambda: loop.call_soon_threadsafe(task.cancel))
+
+    async def offload(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Run a sync function in the executor's threads: the async side of a sync tool."""
         return await self._parts.offload(function, *args, **kwargs)
+
+    def in_background(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Begin a sync function in the executor's threads, for who does not wait for it."""
+        return self._parts.pool.submit(function, *args).future
 
     def stats(self) -> ExecutorStats:
         """What the executor has done so far, and what still runs."""
@@ -121,9 +139,9 @@ class ToolExecutor:
         self._parts.pool.close()
 
     def _all(self, jobs: Sequence[ToolJob[T]]) -> list[Done[T]]:
-        if len(jobs) == 1:
-            return [run(self.call(jobs[0]))]
-        return on_own_loop(self._aall([self._threaded(job) for job in jobs])) if jobs else []
+        if len(jobs) < 2:
+            return [run(self.call(job)) for job in jobs]
+        return on_own_loop(self._aall([self._threaded(job) for job in jobs]))
 
     def _threaded(self, job: ToolJob[T]) -> ToolJob[T]:
         """The job of a sync caller, as one for the own loop: its sync side, in a thread."""
@@ -132,8 +150,8 @@ class ToolExecutor:
         return replace(job, step=Step(step.sync, off, *step.args))
 
     async def _aall(self, jobs: Sequence[ToolJob[T]]) -> list[Done[T]]:
-        if len(jobs) == 1:
-            return [await arun(self.call(jobs[0]))]
+        if len(jobs) < 2:
+            return [await arun(self.call(job)) for job in jobs]
         before = conflicts([(job.call, job.policy) for job in jobs])
         tasks: list[asyncio.Task[Done[T]]] = []
         for place, job in enumerate(jobs):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from agentperf_core.tools.records import ToolRun
 
-__all__ = ["Inside", "begin", "end", "inside"]
+__all__ = ["Inside", "begin", "end", "inside", "leave"]
 
 
 class Inside(NamedTuple):
@@ -40,3 +40,8 @@ def begin(held: frozenset[str], run: ToolRun) -> Token[Inside | None]:
 def end(token: Token[Inside | None]) -> None:
     """Undo `begin`."""
     _inside.reset(token)
+
+
+def leave() -> None:
+    """From here on, this context is outside of any call: what it does is nobody's part."""
+    _inside.set(None)

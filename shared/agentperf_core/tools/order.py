@@ -1,4 +1,7 @@
-"""Which calls of one message must keep their order: those that touch what another one writes."""
+"""Which calls of one message must keep their order.
+
+Those that touch what another one writes, and those of one exclusive group.
+"""
 
 from __future__ import annotations
 
@@ -25,24 +28,30 @@ def conflicts(
         >>> conflicts([(a, write), (b, write), (c, write)])
         {2: (0,)}
     """
-    if not any(policy is not None and policy.writes for _, policy in calls):
+    if not any(policy and (policy.writes or policy.exclusive) for _, policy in calls):
         return {}
     touched = [_tags(policy.tags_touched, call) if policy else _NONE for call, policy in calls]
     written = [_tags(policy.tags_written, call) if policy else _NONE for call, policy in calls]
+    for place, (_, policy) in enumerate(calls):
+        if policy is not None and policy.exclusive is not None:
+            # Each call of a group disturbs the others; no tag of a resource looks like this one.
+            group = {f"{{{policy.exclusive}}}"}
+            touched[place] |= group
+            written[place] |= group
     found: dict[int, tuple[int, ...]] = {}
     for place in range(len(calls)):
-        earlier = tuple(
+        before = tuple(
             other
             for other in range(place)
             if written[place] & touched[other] or written[other] & touched[place]
         )
-        if earlier:
-            found[place] = earlier
+        if before:
+            found[place] = before
     return found
 
 
 def earlier(calls: Sequence[tuple[ToolCall, ToolPolicy | None]], place: int) -> tuple[int, ...]:
-    """The same for one call, and those of its exclusive group, which also come in order.
+    """The same for one call.
 
     Example:
         >>> shell = ToolPolicy(exclusive="shell")
@@ -50,22 +59,7 @@ def earlier(calls: Sequence[tuple[ToolCall, ToolPolicy | None]], place: int) -> 
         >>> earlier(calls, 2)
         (0, 1)
     """
-    call, policy = calls[place]
-    if policy is None:
-        return ()
-    written, touched = _tags(policy.tags_written, call), _tags(policy.tags_touched, call)
-    group = policy.exclusive
-    found: list[int] = []
-    for other, (asked, declared) in enumerate(calls[:place]):
-        if declared is None:
-            continue
-        same_group = group is not None and declared.exclusive == group
-        if same_group or (
-            written & _tags(declared.tags_touched, asked)
-            or touched & _tags(declared.tags_written, asked)
-        ):
-            found.append(other)
-    return tuple(found)
+    return conflicts(calls[: place + 1]).get(place, ())
 
 
 _NONE: frozenset[str] = frozenset()

@@ -60,7 +60,7 @@ class Parts:
             found = self._breakers.setdefault(tool, made)
         return found
 
-    async def offload(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def offload(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Run a sync function in the pool; the async side of a tool that has none.
 
         One that is cancelled goes on as an orphan, and the call that it belongs to says so.
