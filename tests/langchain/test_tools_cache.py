@@ -340,12 +340,12 @@ def of_the_run() -> list[BaseTool]:
     @tool
     def with_runtime(at: int, runtime: ToolRuntime) -> str:
         """Runtime."""
-        return str(runtime.config["configurable"].get("user"))
+        return str(runtime.config.get("configurable", {}).get("user"))
 
     @tool
     def with_config(at: int, config: RunnableConfig) -> str:
         """Config."""
-        return str(config["configurable"].get("user"))
+        return str(config.get("configurable", {}).get("user"))
 
     @tool
     def with_maybe_config(at: int, config: RunnableConfig | None = None) -> str:

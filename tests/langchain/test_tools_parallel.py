@@ -449,7 +449,10 @@ def test_config_callbacks_and_artefacts_reach_the_tool_and_come_back(run: Run):
     @tool(response_format="content_and_artifact")
     def locate(at: int, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
         """Locate."""
-        return config["configurable"]["user"], {"at": at, "callbacks": "callbacks" in config}
+        return config.get("configurable", {})["user"], {
+            "at": at,
+            "callbacks": "callbacks" in config,
+        }
 
     runner = agent(ask(("locate", {"at": 1})), [locate], ParallelToolsMiddleware())
     (message,) = results(run(runner, config={"configurable": {"user": "ada"}}))
