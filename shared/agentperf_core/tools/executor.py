@@ -19,7 +19,6 @@ from agentperf_core.tools.limits import Limits
 from agentperf_core.tools.order import conflicts
 from agentperf_core.tools.ownloop import on_own_loop
 from agentperf_core.tools.parts import Parts
-from agentperf_core.tools.pool import ThreadPool
 from agentperf_core.tools.stats import ExecutorStats, Tally
 
 __all__ = ["ToolExecutor"]
@@ -64,9 +63,9 @@ class ToolExecutor:
         self.limits = Limits(max_concurrency=max_concurrency, clock=clock)
         self.durations = Durations()
         self._bus = bus
-        # A tool that calls tools holds a thread meanwhile, so there may be more threads than calls.
-        pool = ThreadPool(max_threads=4 * max_concurrency)
-        self._parts = Parts(limits=self.limits, pool=pool, clock=clock, bus=bus)
+        # Calls that tools make take no place, so there may be more threads than places.
+        threads = 4 * max_concurrency
+        self._parts = Parts(limits=self.limits, max_threads=threads, clock=clock, bus=bus)
         self._tally = Tally()
 
     def call(self, job: ToolJob[T]) -> Flow[Done[T]]:
@@ -108,17 +107,18 @@ class ToolExecutor:
 
     def stats(self) -> ExecutorStats:
         """What the executor has done so far, and what still runs."""
-        orphans = self._parts.pool.orphans + len(self._parts.orphans)
+        pools = self._parts.pools
         return self._tally.stats(
             running=self.limits.running,
             waiting=self.limits.waiting,
-            orphans=orphans,
-            threads=self._parts.pool.threads,
+            orphans=sum(pool.orphans for pool in pools) + len(self._parts.orphans),
+            threads=sum(pool.threads for pool in pools),
         )
 
     def close(self) -> None:
         """End the executor's threads; calls that run go on to their end."""
-        self._parts.pool.close()
+        for pool in self._parts.pools:
+            pool.close()
 
     def _all(self, jobs: Sequence[ToolJob[T]]) -> list[Done[T]]:
         if len(jobs) == 1:
@@ -144,6 +144,8 @@ class ToolExecutor:
     async def _after(self, earlier: Sequence[asyncio.Task[Any]], job: ToolJob[T]) -> Done[T]:
         if earlier:
             await asyncio.wait(earlier)
+            for task in earlier:
+                task.result()  # a call that steers the run is not over: what follows it must wait
         return await arun(self.call(job))
 
 
@@ -159,4 +161,8 @@ async def in_order(tasks: Sequence[asyncio.Task[T]]) -> list[T]:
             task.cancel()
         await asyncio.wait(tasks)
         raise
+    finally:
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.exception()  # asyncio logs the errors that nobody has looked at
     return [task.result() for task in tasks]

@@ -1,4 +1,7 @@
-"""Which calls of one message must keep their order: those that touch what another one writes."""
+"""Which calls of one message must keep their order.
+
+Those that touch what another one writes, and those of one exclusive group.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,16 @@ def conflicts(
         >>> conflicts([(a, write), (b, write), (c, write)])
         {2: (0,)}
     """
-    if not any(policy is not None and policy.writes for _, policy in calls):
+    if not any(policy and (policy.writes or policy.exclusive) for _, policy in calls):
         return {}
     touched = [_tags(policy.tags_touched, call) if policy else _NONE for call, policy in calls]
     written = [_tags(policy.tags_written, call) if policy else _NONE for call, policy in calls]
+    for place, (_, policy) in enumerate(calls):
+        if policy is not None and policy.exclusive is not None:
+            # Each call of a group disturbs the others; no tag of a resource looks like this one.
+            group = {f"{{{policy.exclusive}}}"}
+            touched[place] |= group
+            written[place] |= group
     found: dict[int, tuple[int, ...]] = {}
     for place in range(len(calls)):
         earlier = tuple(
