@@ -13,13 +13,17 @@ from agentperf_core.errors import require_positive
 from agentperf_core.events import BUS, DecisionMade, EventBus
 from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.tools.calling import Calling
+from agentperf_core.tools.dataflow import Dataflow, PlanTools
 from agentperf_core.tools.durations import Durations
-from agentperf_core.tools.jobs import Done, ToolJob
+from agentperf_core.tools.graph import ToolGraph
+from agentperf_core.tools.jobs import Done, ToolJob, ToolResults
 from agentperf_core.tools.limits import Limits
 from agentperf_core.tools.order import conflicts
 from agentperf_core.tools.ownloop import on_own_loop
 from agentperf_core.tools.parts import Parts
+from agentperf_core.tools.records import ToolFailure, ToolRun
 from agentperf_core.tools.stats import ExecutorStats, Tally
+from agentperf_core.types import ToolCall
 
 __all__ = ["ToolExecutor"]
 
@@ -77,16 +81,9 @@ class ToolExecutor:
             BaseException: what steers the run, see `ToolResults.passes`; a cancellation.
         """
         done = yield from Calling(job, self._parts).flow()
-        ran = done.run
-        self._tally.add(ran)
-        if ran.attempts:
-            self.durations.learn(ran.tool, ran.run_s)
-        if self._bus.listening:
-            self._bus.emit(
-                DecisionMade(
-                    room="tools", outcome=ran.outcome, reason=ran.reason, details=ran.record()
-                )
-            )
+        if done.run.attempts:
+            self.durations.learn(done.run.tool, done.run.run_s)
+        self._note(done.run)
         return done
 
     def call_all(self, jobs: Sequence[ToolJob[T]]) -> Flow[list[Done[T]]]:
@@ -100,6 +97,34 @@ class ToolExecutor:
         """
         step: Step[list[Done[T]]] = Step(self._all, self._aall, jobs)
         return (yield from step)
+
+    def call_plan(self, graph: ToolGraph, tools: PlanTools[T]) -> Flow[list[Done[T]]]:
+        """Make the calls of a plan, each as soon as what it needs is there; results in plan order.
+
+        Where places are scarce, the call with the longest expected tail goes first, see
+        `durations`; a policy's `priority` goes before that. A call that fails costs those that
+        depend on it, which are not made.
+
+        Args:
+            graph: the plan.
+            tools: what its calls are made with.
+
+        Raises:
+            BaseException: what steers the run, after all calls have ended that do not depend on the
+                one that raised it; a cancellation, which cancels them.
+
+        Example:
+            See `agentperf_core.tools.dataflow`.
+        """
+        step: Step[list[Done[T]]] = Step(self._plan, self._aplan, graph, tools)
+        return (yield from step)
+
+    def refuse(self, call: ToolCall, results: ToolResults[T], failure: ToolFailure) -> Done[T]:
+        """The error result of a call that is not made, which is counted and told like others."""
+        reason = f"the call was not made ({failure.kind})"
+        ran = ToolRun(tool=call.name, call_id=call.id, outcome=failure.kind, reason=reason)
+        self._note(ran)
+        return Done(results.mark(results.of_failure(call, failure), ran), ran)
 
     async def offload(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a sync function in the executor's threads: the async side of a sync tool."""
@@ -119,6 +144,24 @@ class ToolExecutor:
         """End the executor's threads; calls that run go on to their end."""
         for pool in self._parts.pools:
             pool.close()
+
+    def _note(self, ran: ToolRun) -> None:
+        self._tally.add(ran)
+        if self._bus.listening:
+            self._bus.emit(
+                DecisionMade(
+                    room="tools", outcome=ran.outcome, reason=ran.reason, details=ran.record()
+                )
+            )
+
+    def _plan(self, graph: ToolGraph, tools: PlanTools[T]) -> list[Done[T]]:
+        def job(call: ToolCall) -> ToolJob[T]:
+            return self._threaded(tools.job(call))
+
+        return on_own_loop(self._aplan(graph, replace(tools, job=job)))
+
+    async def _aplan(self, graph: ToolGraph, tools: PlanTools[T]) -> list[Done[T]]:
+        return await Dataflow(graph, tools, self, self._parts.clock).run()
 
     def _all(self, jobs: Sequence[ToolJob[T]]) -> list[Done[T]]:
         if len(jobs) == 1:
