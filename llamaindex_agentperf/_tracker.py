@@ -37,6 +37,7 @@ __all__ = ["Tracker"]
 
 _ID_TAIL = 37  # "-" and a UUID behind "Class.method"
 _MOST_CLASSES = 4096
+_OF_SPAN = frozenset({"tool", "total_s"})  # what a span says anyway
 _NESTING = frozenset({Role.TOOL, Role.RETRIEVER, Role.EMBEDDING})
 
 
@@ -147,9 +148,15 @@ class Tracker(SpanEnds):
 
     def served(self, id_: str | None, decision: Mapping[str, Any], of: str) -> None:
         """The answer of a span came from a cache."""
-        live = self._live.get(id_) if id_ is not None else None
+        live = self._live.get(self._alias.get(id_, id_)) if id_ is not None else None
         if live is not None:
             live.serve(decision, of)
+
+    def ran(self, id_: str | None, run: Mapping[str, Any]) -> None:
+        """The executor says how the call of a tool went."""
+        if id_ is not None:
+            said = {name: value for name, value in run.items() if name not in _OF_SPAN}
+            self.recorder.annotate(self._alias.get(id_, id_), **said)
 
     def close(self) -> None:
         """Nothing more will come: end what is open."""

@@ -11,7 +11,9 @@ from llama_index.core.instrumentation.span_handlers import NullSpanHandler
 from llama_index.core.llms.llm import LLM
 from pydantic import Field
 
-__all__ = ["CacheHitEvent", "announce_hit", "heard"]
+from agentperf_core.tools import ToolRun
+
+__all__ = ["CacheHitEvent", "ToolRunEvent", "announce_hit", "announce_run", "heard"]
 
 _dispatcher = get_dispatcher(__name__)
 # Through this one go the events and spans of every model call.
@@ -35,6 +37,21 @@ class CacheHitEvent(BaseEvent):
         return "CacheHitEvent"
 
 
+class ToolRunEvent(BaseEvent):
+    """A call of a tool did not just run: it waited, was repeated or substituted, or failed.
+
+    Attributes:
+        run: how it went, see `agentperf_core.tools.ToolRun`.
+    """
+
+    run: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Stable name of the event."""
+        return "ToolRunEvent"
+
+
 def announce_hit(record: dict[str, Any], *, of: str = "llm") -> None:
     """Tell LlamaIndex's instrumentation; to be called inside the span of the call that is answered.
 
@@ -44,6 +61,12 @@ def announce_hit(record: dict[str, Any], *, of: str = "llm") -> None:
     """
     if _has_handlers(_dispatcher, spans=False):
         _dispatcher.event(CacheHitEvent(decision=record, of=of))
+
+
+def announce_run(run: ToolRun) -> None:
+    """Tell LlamaIndex's instrumentation how a call of a tool went; inside the span of the call."""
+    if run.eventful and _has_handlers(_dispatcher, spans=False):
+        _dispatcher.event(ToolRunEvent(run=run.record()))
 
 
 def heard(llm: LLM) -> bool:

@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     CompletionResponse,
+    MessageRole,
     TextBlock,
     ToolCallBlock,
 )
@@ -37,11 +38,21 @@ A = TypeVar("A", ChatResponse, CompletionResponse)
 M = TypeVar("M", bound=BaseModel)
 
 
+_CUT = "the last chunk of its stream holds less than all deltas; chunks are to be cumulative"
+
+
 class Said(NamedTuple, Generic[A]):
-    """An answer and the lengths of the pieces in which its text came, empty if it came whole."""
+    """An answer, and how it came.
+
+    Attributes:
+        answer: the answer.
+        pieces: the lengths of the pieces in which its text came, empty if it came whole.
+        cut: whether it holds less than its pieces did.
+    """
 
     answer: A
     pieces: Sequence[int] = ()
+    cut: bool = False
 
 
 def marked(answer: A, record: Mapping[str, Any]) -> A:
@@ -83,6 +94,7 @@ class ChatCodec:
             empty=words and not said.message.content,
             usage=usage_of(said),
             text=said.message.content if words else None,
+            unfit=_unfit(answer),
         )
 
     def encode(self, answer: Said[ChatResponse]) -> Mapping[str, Any]:
@@ -142,6 +154,7 @@ class CompletionCodec:
             empty=not said.text,
             usage=usage_of(said),
             text=said.text,
+            unfit=_CUT if answer.cut else None,
         )
 
     def encode(self, answer: Said[CompletionResponse]) -> Mapping[str, Any]:
@@ -199,6 +212,14 @@ def _only_text(blocks: object) -> str | None:
         return None
     text = block["text"]
     return text if isinstance(text, str) else None
+
+
+def _unfit(answer: Said[ChatResponse]) -> str | None:
+    """Why an answer must not be given again, whatever the policy says."""
+    role = answer.answer.message.role
+    if role is not MessageRole.ASSISTANT:
+        return f"it is not the assistant's, its role is {role.value!r}"
+    return _CUT if answer.cut else None
 
 
 def _sizes(stored: object) -> Sequence[int]:

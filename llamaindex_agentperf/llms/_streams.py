@@ -13,6 +13,8 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     CompletionResponse,
+    TextBlock,
+    ThinkingBlock,
 )
 
 from agentperf_core.events import BUS
@@ -41,12 +43,14 @@ class Watch(Generic[A]):
         self._reported = False
         self._usage: object = None
         self._pieces: list[int] = []
+        self._letters = 0
 
     def see(self, chunk: A) -> None:
         """Take note of a chunk."""
         self._last = chunk
         if chunk.delta:
             self._pieces.append(len(chunk.delta))
+            self._letters += _letters(chunk.delta)
         if chunk.raw is not None:
             try:
                 finish, reported = finish_of(chunk)
@@ -67,13 +71,15 @@ class Watch(Generic[A]):
     def whole(self) -> Said[A]:
         """The whole answer, at the end."""
         pieces = tuple(self._pieces)
-        if self._last is None:
+        last = self._last
+        if last is None:
             return Said(self._empty())
-        if not self._reported:
-            return Said(self._last, pieces)
-        # The last chunk of a stream often has no choice in it, only the usage.
-        raw = {"choices": [{"finish_reason": self._finish}], "usage": self._usage}
-        return Said(self._last.model_copy(update={"raw": raw}), pieces)
+        cut = _letters_of(last, self._letters) < self._letters
+        if self._reported:
+            # The last chunk of a stream often has no choice in it, only the usage.
+            raw = {"choices": [{"finish_reason": self._finish}], "usage": self._usage}
+            last = last.model_copy(update={"raw": raw})
+        return Said(last, pieces, cut)
 
 
 class Follower(Generic[A]):
@@ -104,6 +110,26 @@ class Follower(Generic[A]):
         except Exception as error:
             BUS.fault("cache.mark", error)
             return chunk
+
+
+def _letters(text: str) -> int:
+    """How much a text says; some models trim the blanks of their last chunk."""
+    return len("".join(text.split()))
+
+
+def _letters_of(answer: ChatResponse | CompletionResponse, unknown: int) -> int:
+    """How much an answer says; with more than words in it, that cannot be told."""
+    if isinstance(answer, CompletionResponse):
+        return _letters(answer.text)
+    letters = 0
+    for block in answer.message.blocks:
+        if isinstance(block, TextBlock):
+            letters += _letters(block.text)
+        elif isinstance(block, ThinkingBlock):
+            letters += _letters(block.content or "")
+        else:
+            return unknown
+    return unknown if answer.message.additional_kwargs.get("tool_calls") else letters
 
 
 def _unpaid(chunk: A) -> A:

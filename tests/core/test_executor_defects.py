@@ -177,6 +177,14 @@ def test_tools_that_call_tools_never_wait_for_each_others_threads(several: bool)
     assert executor.stats().outcomes.keys() == {"ok"}
 
 
+def test_calls_that_are_begun_never_take_the_threads_of_their_own_tools():
+    """Four calls that were begun took the four threads, and their tools waited for one."""
+    executor = ToolExecutor(max_concurrency=1)
+    bench = Bench({"ping": lambda: 1}, {"ping": ToolPolicy(timeout_s=20)})
+    begun = [executor.begin(bench.job(one)) for one in calls(*["ping"] * 8)]
+    assert outcomes_of([run(one.done()) for one in begun]) == ["ok"] * 8
+
+
 # Places
 
 

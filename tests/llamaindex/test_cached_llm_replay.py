@@ -12,6 +12,8 @@ from llama_index.core.base.llms.types import (
     ChatResponse,
     CompletionResponse,
     ImageBlock,
+    TextBlock,
+    ThinkingBlock,
 )
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAI
@@ -24,6 +26,7 @@ from agentperf_core.errors import CodecError
 from llamaindex_agentperf import CachedLLM
 from llamaindex_agentperf.llms._codec import CHAT
 from llamaindex_agentperf.llms._replay import chat_pieces, completion_pieces
+from llamaindex_agentperf.llms._streams import Watch, empty_chat
 
 ASK = [user("Where is order 7?")]
 DELTAS = ["echo", " Where", " is", " order", " 7?"]
@@ -97,6 +100,60 @@ def test_pieces_that_fit_are_kept(deltas: list[str]) -> None:
     whole = ChatResponse(message=ChatMessage(role="assistant", content="".join(deltas)))
     chunks = chat_pieces(whole, [len(delta) for delta in deltas])
     assert [chunk.delta for chunk in chunks] == deltas
+
+
+class Forgetful(ScriptedLLM):
+    """Each of its chunks holds its own piece alone."""
+
+    def _chunks(self, reply: ChatMessage) -> Any:
+        for chunk in super()._chunks(reply):
+            own = chunk.message.model_copy(update={"blocks": says(chunk.delta or "").blocks})
+            yield chunk.model_copy(update={"message": own})
+
+
+async def test_a_stream_whose_chunks_are_not_cumulative_is_given_and_not_kept() -> None:
+    """Its last chunk was kept as the whole answer, so the next caller got the last word.
+
+    LlamaIndex's own mocks stream like this, and its tests found it.
+    """
+    llm = CachedLLM(Forgetful())
+    chunks = list(llm.stream_chat(ASK))
+    assert [chunk.delta for chunk in chunks] == DELTAS
+    assert "cumulative" in mark(chunks[-1])["reason"]
+    assert llm.chat(ASK).message.content == "echo Where is order 7?"
+    completed = [c async for c in await llm.astream_complete("Where is order 7?")]
+    assert "cumulative" in mark(completed[-1])["reason"]
+    assert llm.complete("Where is order 7?").text == "echo Where is order 7?"
+
+
+def test_an_answer_of_another_role_is_given_and_not_kept() -> None:
+    """It was stored, could never be read, and so cost a look and a write at every call."""
+    inner = ScriptedLLM(lambda _: user("who says this?"))
+    llm = CachedLLM(inner)
+    answers = [llm.chat(ASK) for _ in range(2)]
+    assert [answer.message.role.value for answer in answers] == ["user", "user"]
+    assert {mark(answer)["outcome"] for answer in answers} == {"bypass"}
+    assert "'user'" in mark(answers[0])["reason"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ChatMessage(role="assistant", content="echo Where is order 7?\n"),
+        ChatMessage(
+            role="assistant",
+            blocks=[ThinkingBlock(content="echo Where is"), TextBlock(text="order 7?")],
+        ),
+        calls(("get_order", {"order_id": 7})),
+        ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [{"id": "1"}]}),
+    ],
+    ids=["trimmed blanks", "thoughts in the deltas", "tool call", "tool call of older models"],
+)
+def test_a_last_chunk_that_says_all_is_kept(message: ChatMessage) -> None:
+    watch = Watch(empty_chat)
+    for delta in DELTAS:
+        watch.see(ChatResponse(message=message, delta=delta))
+    assert not watch.whole().cut
 
 
 def test_an_empty_stream_is_given_and_not_kept() -> None:

@@ -110,6 +110,15 @@ async def test_every_way_of_calling_shares_the_results(orders: Orders, how: str)
         assert getattr(output, name) == getattr(plain, name)
 
 
+def test_a_hit_names_the_partial_parameters_among_its_input() -> None:
+    """A hit named only what the model gave; LlamaIndex's own test of partial tools told us."""
+    inner = FunctionTool.from_defaults(Orders().get_order, partial_params={"unit": "lb"})
+    tool = CachedTool(inner, policy=KEEPS)
+    live, hit = tool.call(order_id=7), tool.call(order_id=7)
+    assert hit.raw_input == live.raw_input == inner.call(order_id=7).raw_input
+    assert hit.raw_input["kwargs"]["unit"] == "lb"
+
+
 async def test_an_async_function_stays_async(orders: Orders) -> None:
     tool = CachedTool(FunctionTool.from_defaults(async_fn=orders.aget_order), policy=KEEPS)
     found = await asyncio.gather(*(tool.acall(order_id=7) for _ in range(20)))

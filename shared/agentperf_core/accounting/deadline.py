@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import overload
 
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import require_positive
@@ -67,6 +68,14 @@ def deadline(seconds: float, *, clock: Clock = SYSTEM_CLOCK) -> Generator[Deadli
         yield found
     finally:
         _current.reset(token)
+
+
+@overload
+def clamped(seconds: float) -> float: ...
+
+
+@overload
+def clamped(seconds: None) -> float | None: ...
 
 
 def clamped(seconds: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""One call, from asking to having: substitute, breaker, cache, place, time-out, repetition.
+"""One call, from asking to having: substitute, cache, breaker, place, time-out, repetition.
 
 Written once as a flow. A failure becomes a result; what steers the run, and a cancellation, pass
 through untouched.
@@ -15,18 +15,21 @@ from typing import Any, Generic, TypeVar
 from agentperf_core.accounting.deadline import clamped
 from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.toolpolicy import Substitute, ToolPolicy
-from agentperf_core.tools.inside import begin, end, inside
+from agentperf_core.tools.inside import begin, depth, end
 from agentperf_core.tools.jobs import Done, ToolJob
 from agentperf_core.tools.parts import Parts
 from agentperf_core.tools.permits import Permit
 from agentperf_core.tools.pool import Overdue
 from agentperf_core.tools.records import FailureKind, ToolFailure, ToolRun
+from agentperf_core.tools.substitutes import substituted
 
 __all__ = ["Calling"]
 
 T = TypeVar("T")
 
 _NOTHING = ToolPolicy()
+# What a model asks for wrongly says nothing of the tool.
+_OF_THE_CALLER = frozenset({"arguments", "unknown"})
 _GRACE_S = 0.01  # what a call that was cancelled gets to clean up before it counts as an orphan
 
 
@@ -72,8 +75,6 @@ class Calling(Generic[T]):
 
     def _called(self) -> Flow[T]:
         job = self._job
-        if self._breaker is not None and not self._breaker.lets_through():
-            raise self._failure("turned_away", f"its last {self._policy.breaker} calls failed")
         if job.through is None:
             return (yield from self._attempts())
         inner = Step(lambda: run(self._attempts()), lambda: arun(self._attempts()))
@@ -81,13 +82,16 @@ class Calling(Generic[T]):
 
     def _attempts(self) -> Flow[T]:
         """Run the tool, again if it may be, each time in a place of its own."""
+        # Here and not before the cache: what it keeps is as good as ever while the tool is down.
+        if self._breaker is not None and not self._breaker.lets_through():
+            raise self._failure("turned_away", f"its last {self._policy.breaker} calls failed")
         while True:
             try:
                 result = yield from self._attempt()
             except Exception as error:
                 if self._job.results.passes(error):
                     raise
-                if self._breaker is not None:
+                if self._breaker is not None and _kind(error) not in _OF_THE_CALLER:
                     self._breaker.failed()
                 if not self._may_repeat(error):
                     raise
@@ -107,6 +111,7 @@ class Calling(Generic[T]):
                 priority=self._job.priority,
                 asked_at=self._job.asked_at,
                 wait_s=clamped(None),
+                queued=self._job.queued,
             )
         except TimeoutError as error:
             ran.queue_s += self._now() - queued
@@ -151,10 +156,8 @@ class Calling(Generic[T]):
         return (yield from Step(self._in_time, self._ain_time, sync, async_, limit_s))
 
     def _in_time(self, sync: Callable[[], T], _: object, limit_s: float) -> T:
-        outer = inside()
-        pool = self._parts.pool(0 if outer is None else outer.depth + 1)
         try:
-            return pool.call(sync, timeout_s=limit_s)
+            return self._parts.pool(depth()).call(sync, timeout_s=limit_s)
         except Overdue as error:
             self._run.orphaned = True
             raise self._late(limit_s) from error
@@ -198,7 +201,8 @@ class Calling(Generic[T]):
         result = self._substituted(f"the tool gave no result ({failure.kind})", failed=True)
         if result is None:
             ran.outcome = failure.kind
-            ran.reason = f"the tool gave no result ({type(error).__name__})"
+            why = failure.kind if failure is error else type(error).__name__
+            ran.reason = f"the tool gave no result ({why})"
             result = self._job.results.of_failure(call, failure)
         return result
 
@@ -207,13 +211,8 @@ class Calling(Generic[T]):
         substitute, call = self._policy.substitute, self._job.call
         if not isinstance(substitute, Substitute):
             return None
-        if not (substitute.on_failure if failed else substitute.suits(call.arguments)):
-            return None
-        try:
-            value = substitute.function(**call.arguments)
-            result = self._job.results.of_value(call, value)
-        except Exception as error:
-            self._parts.bus.fault("tools.substitute", error)
+        result = substituted(substitute, call, self._job.results, self._parts.bus, failed=failed)
+        if result is None:
             return None
         self._run.outcome, self._run.reason = "substituted", reason
         self._run.substitute = reason

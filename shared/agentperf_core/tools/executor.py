@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -12,10 +13,13 @@ from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import require_positive
 from agentperf_core.events import BUS, DecisionMade, EventBus
 from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.tools._pooljob import PoolJob
+from agentperf_core.tools.begun import Begun, settle
 from agentperf_core.tools.calling import Calling
 from agentperf_core.tools.dataflow import Dataflow, PlanTools
 from agentperf_core.tools.durations import Durations
 from agentperf_core.tools.graph import ToolGraph
+from agentperf_core.tools.inside import depth
 from agentperf_core.tools.jobs import Done, ToolJob, ToolResults
 from agentperf_core.tools.limits import Limits
 from agentperf_core.tools.order import conflicts
@@ -126,9 +130,26 @@ class ToolExecutor:
         self._note(ran)
         return Done(results.mark(results.of_failure(call, failure), ran), ran)
 
-    async def offload(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def begin(self, job: ToolJob[T]) -> Begun[Done[T]]:
+        """Begin a call without waiting for it: on the running event loop, else in a thread."""
+        done: Future[Done[T]] = Future()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            pool = self._parts.pool(depth(), aside=True)
+            work: PoolJob[Done[T]] = pool.submit(run, self.call(job))
+            return Begun(work.future, work.abandon)
+        task = loop.create_task(arun(self.call(job)))
+        task.add_done_callback(partial(settle, done))
+        return Begun(done, lambda: loop.call_soon_threadsafe(task.cancel))
+
+    async def offload(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Run a sync function in the executor's threads: the async side of a sync tool."""
         return await self._parts.offload(function, *args, **kwargs)
+
+    def run_aside(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Begin a sync function in the executor's threads, for who does not wait for it."""
+        return self._parts.pool(depth(), aside=True).submit(function, *args).future
 
     def stats(self) -> ExecutorStats:
         """What the executor has done so far, and what still runs."""
@@ -164,9 +185,9 @@ class ToolExecutor:
         return await Dataflow(graph, tools, self, self._parts.clock).run()
 
     def _all(self, jobs: Sequence[ToolJob[T]]) -> list[Done[T]]:
-        if len(jobs) == 1:
-            return [run(self.call(jobs[0]))]
-        return on_own_loop(self._aall([self._threaded(job) for job in jobs])) if jobs else []
+        if len(jobs) < 2:
+            return [run(self.call(job)) for job in jobs]
+        return on_own_loop(self._aall([self._threaded(job) for job in jobs]))
 
     def _threaded(self, job: ToolJob[T]) -> ToolJob[T]:
         """The job of a sync caller, as one for the own loop: its sync side, in a thread."""
@@ -175,8 +196,8 @@ class ToolExecutor:
         return replace(job, step=Step(step.sync, off, *step.args))
 
     async def _aall(self, jobs: Sequence[ToolJob[T]]) -> list[Done[T]]:
-        if len(jobs) == 1:
-            return [await arun(self.call(jobs[0]))]
+        if len(jobs) < 2:
+            return [await arun(self.call(job)) for job in jobs]
         before = conflicts([(job.call, job.policy) for job in jobs])
         tasks: list[asyncio.Task[Done[T]]] = []
         for place, job in enumerate(jobs):

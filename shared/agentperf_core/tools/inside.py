@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from agentperf_core.tools.records import ToolRun
 
-__all__ = ["Inside", "begin", "end", "inside"]
+__all__ = ["Inside", "begin", "depth", "end", "inside", "leave"]
 
 
 class Inside(NamedTuple):
@@ -33,6 +33,12 @@ def inside() -> Inside | None:
     return _inside.get()
 
 
+def depth() -> int:
+    """How many calls are under way in this context, one inside of the other."""
+    found = _inside.get()
+    return 0 if found is None else found.depth + 1
+
+
 def begin(held: frozenset[str], run: ToolRun) -> Token[Inside | None]:
     """Note that a call is under way; give the token to `end` in the same context."""
     outer = _inside.get()
@@ -44,3 +50,8 @@ def begin(held: frozenset[str], run: ToolRun) -> Token[Inside | None]:
 def end(token: Token[Inside | None]) -> None:
     """Undo `begin`."""
     _inside.reset(token)
+
+
+def leave() -> None:
+    """From here on, this context is outside of any call: what it does is nobody's part."""
+    _inside.set(None)

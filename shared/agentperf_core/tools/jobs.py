@@ -56,6 +56,7 @@ class ToolJob(Generic[T]):
         priority: who waits with a higher one runs first; `None` for the policy's.
         asked_at: of those with the same one, who was asked for earlier; seconds of the executor's
             clock, `None` for now. A plan sets it back by the seconds that depend on the call.
+        queued: called if it has to wait for a place, before it waits.
         begun: called just before the tool runs, with the attempt, counted from 1.
     """
 
@@ -66,6 +67,7 @@ class ToolJob(Generic[T]):
     through: Through[T] | None = None
     priority: float | None = None
     asked_at: float | None = None
+    queued: Callable[[], None] | None = None
     begun: Callable[[int], None] | None = None
 
 

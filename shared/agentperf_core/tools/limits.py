@@ -11,6 +11,7 @@ import threading
 import time
 from bisect import insort
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import count
 from operator import attrgetter
@@ -20,6 +21,7 @@ from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, Step
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools.permits import Permit
+from agentperf_core.tools.waits import waiting_for
 
 __all__ = ["Limits"]
 
@@ -77,6 +79,7 @@ class Limits:
         priority: float | None = None,
         asked_at: float | None = None,
         wait_s: float | None = None,
+        queued: Callable[[], None] | None = None,
     ) -> Flow[Permit]:
         """Wait for a place.
 
@@ -86,6 +89,7 @@ class Limits:
             priority: who waits with a higher one comes first; default the policy's.
             asked_at: of those with the same one, who waits since earlier; default now.
             wait_s: seconds to wait at most, `None` for no limit.
+            queued: called if it has to wait at all.
 
         Raises:
             TimeoutError: if there was no place in time.
@@ -94,6 +98,9 @@ class Limits:
         if policy.rate is not None:
             pause_s = self._reserve(tool, policy.rate, wait_s)
             if pause_s > 0:
+                if queued is not None:
+                    queued()
+                    queued = None
                 yield from Step(time.sleep, asyncio.sleep, pause_s)
                 wait_s = None if wait_s is None else max(wait_s - pause_s, 0.0)
         first = -(policy.priority if priority is None else priority)
@@ -104,7 +111,14 @@ class Limits:
                 self._give(permit)
                 return permit
             insort(self._waiting[permit.counted], permit, key=_ORDER)
-        yield from self._wait_for(permit, wait_s)
+            permit.ready = Future()
+        try:
+            if queued is not None:
+                queued()
+            yield from self._wait_for(permit, wait_s)
+        except BaseException:
+            self._withdraw(permit)
+            raise
         return permit
 
     def leave(self, permit: Permit) -> None:
@@ -112,21 +126,14 @@ class Limits:
         with self._lock:
             self._take(permit)
             woken = self._admit()
-        for one in woken:
-            one.ready.set_result(None)
+        _wake(woken)
 
     def _wait_for(self, permit: Permit, wait_s: float | None) -> Flow[None]:
         until = None if wait_s is None else self._clock.monotonic() + wait_s
-        while True:
-            try:
-                given = yield from permit.wait(wait_s)
-                yield from _OTHERS_FIRST
-            except BaseException:
-                self._withdraw(permit)
-                raise
-            if not given:
-                self._withdraw(permit)
+        while permit.ready is not None:
+            if not (yield from waiting_for(permit.ready, wait_s)):
                 raise TimeoutError
+            yield from _OTHERS_FIRST
             if self._still_first(permit):
                 return
             if until is not None:
@@ -146,8 +153,7 @@ class Limits:
             permit.ready = Future()
             insort(queue, permit, key=_ORDER)
             woken = self._admit()
-        for one in woken:
-            one.ready.set_result(None)
+        _wake(woken)
         return permit in woken
 
     def _fits(self, permit: Permit) -> bool:
@@ -208,6 +214,12 @@ class Limits:
                 raise TimeoutError
             self._next_start[tool] = due + 1.0 / rate
             return pause_s
+
+
+def _wake(permits: list[Permit]) -> None:
+    for permit in permits:
+        if permit.ready is not None:
+            permit.ready.set_result(None)
 
 
 def _go_on() -> None:

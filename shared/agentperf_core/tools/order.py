@@ -11,7 +11,7 @@ from typing import Any
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.types import ToolCall
 
-__all__ = ["conflicts"]
+__all__ = ["conflicts", "earlier"]
 
 
 def conflicts(
@@ -48,6 +48,33 @@ def conflicts(
         if earlier:
             found[place] = earlier
     return found
+
+
+def earlier(calls: Sequence[tuple[ToolCall, ToolPolicy | None]], place: int) -> tuple[int, ...]:
+    """The same for one call, and those of its exclusive group, which also come in order.
+
+    Example:
+        >>> shell = ToolPolicy(exclusive="shell")
+        >>> calls = [(ToolCall(n, "shell", {}), shell) for n in "abc"]
+        >>> earlier(calls, 2)
+        (0, 1)
+    """
+    call, policy = calls[place]
+    if policy is None:
+        return ()
+    written, touched = _tags(policy.tags_written, call), _tags(policy.tags_touched, call)
+    group = policy.exclusive
+    found: list[int] = []
+    for other, (asked, declared) in enumerate(calls[:place]):
+        if declared is None:
+            continue
+        same_group = group is not None and declared.exclusive == group
+        if same_group or (
+            written & _tags(declared.tags_touched, asked)
+            or touched & _tags(declared.tags_written, asked)
+        ):
+            found.append(other)
+    return tuple(found)
 
 
 _NONE: frozenset[str] = frozenset()

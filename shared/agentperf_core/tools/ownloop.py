@@ -13,7 +13,10 @@ import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
+
+from agentperf_core.tools.begun import settle
 
 __all__ = ["on_own_loop"]
 
@@ -93,7 +96,7 @@ def on_own_loop(work: Coroutine[Any, Any, T]) -> T:
     def begin() -> None:
         task = loop.create_task(work, context=context)
         begun.append(task)
-        task.add_done_callback(lambda ended: _settle(ended, done))
+        task.add_done_callback(partial(settle, done))
 
     loop.call_soon_threadsafe(begin)
     try:
@@ -102,17 +105,6 @@ def on_own_loop(work: Coroutine[Any, Any, T]) -> T:
         if not done.done():
             loop.call_soon_threadsafe(lambda: [task.cancel() for task in begun])
         raise
-
-
-def _settle(task: asyncio.Task[T], done: Future[T]) -> None:
-    if task.cancelled():
-        done.set_exception(asyncio.CancelledError())
-        return
-    error = task.exception()
-    if error is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(task.result())
 
 
 def _after_fork() -> None:

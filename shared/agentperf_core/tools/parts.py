@@ -37,21 +37,26 @@ class Parts:
         self.orphans: set[asyncio.Task[Any]] = set()
         self._breakers: dict[str, Breaker] = {}
         self._max_threads = max_threads
-        self._pools = {0: ThreadPool(max_threads=max_threads)}
+        self._pools = {(0, False): ThreadPool(max_threads=max_threads)}
 
     @property
     def pools(self) -> tuple[ThreadPool, ...]:
         """All threads for sync tools."""
         return tuple(self._pools.values())
 
-    def pool(self, depth: int) -> ThreadPool:
+    def pool(self, depth: int, *, aside: bool = False) -> ThreadPool:
         """The threads for calls with so many calls around them.
 
         Of one pool for all, callers could take every thread and wait for ever for their own calls.
+
+        Args:
+            depth: how many calls are around.
+            aside: for threads that make whole calls, which may need a thread for their tool.
         """
-        found = self._pools.get(depth)
+        found = self._pools.get((depth, aside))
         if found is None:
-            found = self._pools.setdefault(depth, ThreadPool(max_threads=self._max_threads))
+            made = ThreadPool(max_threads=self._max_threads)
+            found = self._pools.setdefault((depth, aside), made)
         return found
 
     def leave_behind(self, task: asyncio.Task[Any]) -> None:
@@ -75,7 +80,7 @@ class Parts:
             found = self._breakers.setdefault(tool, made)
         return found
 
-    async def offload(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def offload(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Run a sync function in the pool; the async side of a tool that has none.
 
         One that is cancelled goes on as an orphan, and the call that it belongs to says so.

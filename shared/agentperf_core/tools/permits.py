@@ -1,14 +1,11 @@
-"""A place for one call: what it takes, and how to wait for it."""
+"""A place for one call, and what it takes."""
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Future, wait
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Self
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Self
 
-from agentperf_core.flow import Flow, Step
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools.inside import inside
 
@@ -25,7 +22,8 @@ class Permit:
         exclusive: the group that it takes.
         order: who waits with a lower one comes first: minus the priority, since when, number.
         counted: whether it takes one of the places of all tools.
-        ready: done when the place is given.
+        ready: done when the place is given; `None` for a call that need not wait, because one costs
+            as much as the rest of the place.
         given: whether it is.
     """
 
@@ -34,7 +32,7 @@ class Permit:
     exclusive: str | None
     order: tuple[float, float, int]
     counted: bool
-    ready: Future[None] = field(default_factory=Future[None])
+    ready: Future[None] | None = None
     given: bool = False
 
     @classmethod
@@ -58,22 +56,6 @@ class Permit:
             (self.tool,) if self.exclusive is None else (self.tool, _group(self.exclusive))
         )
 
-    def wait(self, wait_s: float | None) -> Flow[bool]:
-        """Wait for the place; whether it came in time."""
-        return (yield from Step(_wait, _await, self.ready, wait_s))
-
 
 def _group(name: str) -> str:
     return f"group {name}"
-
-
-def _wait(ready: Future[None], wait_s: float | None) -> bool:
-    return not wait((ready,), wait_s).not_done
-
-
-async def _await(ready: Future[Any], wait_s: float | None) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(wait_s):
-            await asyncio.shield(asyncio.wrap_future(ready))
-            return True
-    return False

@@ -12,6 +12,8 @@ __all__ = ["FailureKind", "ToolFailure", "ToolOutcome", "ToolRun"]
 FailureKind: TypeAlias = Literal[
     "error", "timeout", "deadline", "turned_away", "dependency", "cycle", "unknown", "arguments"
 ]
+_AT_ONCE_S = 0.001  # a place that is free is had within less
+
 ToolOutcome: TypeAlias = Literal["ok", "failed", "substituted"] | FailureKind
 
 
@@ -67,6 +69,11 @@ class ToolRun:
     def cached(self) -> bool:
         """Whether there is a result and the tool did not run for it: a cache had it."""
         return self.outcome in {"ok", "failed"} and self.attempts == 0
+
+    @property
+    def eventful(self) -> bool:
+        """Whether there is more to say than that the tool ran at once and answered, or a cache."""
+        return self.outcome != "ok" or self.attempts > 1 or self.queue_s > _AT_ONCE_S
 
     def record(self) -> dict[str, Any]:
         """Plain JSON data for messages, spans and reports, without what is not so."""
