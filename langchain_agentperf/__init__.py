@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
     from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
+    from langchain_agentperf.middleware.tool_prefetch import ToolPrefetchMiddleware
     from langchain_agentperf.middleware.tool_substitute import ToolSubstituteMiddleware
     from langchain_agentperf.nodes import NodeCache, message_state_key
     from langchain_agentperf.profiles import model_profile
@@ -37,6 +38,7 @@ __all__ = [
     "TieredCache",
     "ToolCacheMiddleware",
     "ToolExecutor",
+    "ToolPrefetchMiddleware",
     "ToolSubstituteMiddleware",
     "arun_plan",
     "cached_tool",
@@ -60,6 +62,7 @@ __getattr__, __dir__ = lazy_exports(
         "TieredCache": "caches.exact",
         "ToolCacheMiddleware": "middleware.tool_cache",
         "ToolExecutor": "tools.executor",
+        "ToolPrefetchMiddleware": "middleware.tool_prefetch",
         "ToolSubstituteMiddleware": "middleware.tool_substitute",
         "arun_plan": "tools.plan",
         "cached_tool": "tools.cached",

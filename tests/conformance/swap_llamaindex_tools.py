@@ -1,4 +1,4 @@
-r"""A pytest plug-in: llama-index-core's own tests, with our tools and agents in the place of theirs.
+r"""A pytest plug-in: llama-index-core's own tests, with our tools and agents swapped in.
 
 Nothing of theirs is kept here. In a checkout of their repository, in `llama-index-core`:
 

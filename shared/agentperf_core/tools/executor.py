@@ -147,7 +147,7 @@ class ToolExecutor:
         """Run a sync function in the executor's threads: the async side of a sync tool."""
         return await self._parts.offload(function, *args, **kwargs)
 
-    def run_aside(self, function: Callable[..., T], *args: Any) -> Future[T]:
+    def in_background(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Begin a sync function in the executor's threads, for who does not wait for it."""
         return self._parts.pool(depth(), aside=True).submit(function, *args).future
 

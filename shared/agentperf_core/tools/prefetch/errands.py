@@ -60,7 +60,7 @@ class Errands:
             return [*self._running]
 
     def _in_thread(self, work: Callable[[], Flow[None]], done: Callable[[], object]) -> None:
-        self._keep(self._executor.run_aside(_driven, work), done)
+        self._keep(self._executor.in_background(_driven, work), done)
 
     async def _in_task(self, work: Callable[[], Flow[None]], done: Callable[[], object]) -> None:
         self._keep(asyncio.get_running_loop().create_task(arun(work())), done)

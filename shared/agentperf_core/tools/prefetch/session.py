@@ -49,7 +49,9 @@ class PrefetchSession(Generic[T]):
         self.seen_at = shared.clock.monotonic()
         self._shared = shared
         self._lock = threading.RLock()
-        self._foresight = Foresight(shared.rules, most=shared.budget.max_per_call)
+        self._foresight = Foresight(
+            shared.rules, most=shared.budget.max_per_call, key_of=self._key_of
+        )
         self._attempts = Attempts(shared.governor, shared.tally, clock=shared.clock, bus=shared.bus)
         self._crew = Crew[T](shared, self._attempts, self.errands, self._lock)
         self._reads: dict[bytes, frozenset[str]] = {}
@@ -77,7 +79,7 @@ class PrefetchSession(Generic[T]):
         """A call of the agent, from the cache where it was foreseen.
 
         Args:
-            call: what is called, with the arguments as the cache sees them.
+            call: what is called.
             step: makes the call.
             through: the cache that it goes through, the same that `tools` uses.
             read: the result as plain JSON data, see `paths.plain`; `None` for an error.
@@ -118,13 +120,16 @@ class PrefetchSession(Generic[T]):
             self._asks = 0
             self._attempts.close()
 
+    def _key_of(self, tool: str, arguments: Mapping[str, Any]) -> bytes:
+        return call_key(tool, self.tools.arguments(tool, arguments))
+
     def _hear(self, message: str) -> None:
         self._happened.append(message)
         self._add(self._foresight.heard(message))
 
     def _ask(self, call: ToolCall) -> Attempt | None:
         self.seen_at = self._shared.clock.monotonic()
-        key = call_key(call.name, call.arguments)
+        key = self._key_of(call.name, call.arguments)
         policy = self.tools.policy(call.name)
         if policy is not None and policy.reads:
             self._reads[key] = frozenset(policy.tags_read(call.arguments))
