@@ -15,10 +15,10 @@ from typing import Any, Generic, TypeVar
 from agentperf_core.accounting.deadline import clamped
 from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.toolpolicy import Substitute, ToolPolicy
-from agentperf_core.tools.inside import begin, end
+from agentperf_core.tools.inside import begin, depth, end
 from agentperf_core.tools.jobs import Done, ToolJob
-from agentperf_core.tools.limits import Permit
 from agentperf_core.tools.parts import Parts
+from agentperf_core.tools.permits import Permit
 from agentperf_core.tools.pool import Overdue
 from agentperf_core.tools.records import FailureKind, ToolFailure, ToolRun
 from agentperf_core.tools.substitutes import substituted
@@ -109,6 +109,7 @@ class Calling(Generic[T]):
                 ran.tool,
                 self._policy,
                 priority=self._job.priority,
+                asked_at=self._job.asked_at,
                 wait_s=clamped(None),
                 queued=self._job.queued,
             )
@@ -143,6 +144,10 @@ class Calling(Generic[T]):
             token = begin(permit.names, self._run)
             try:
                 return await step.async_(*step.args)
+            except asyncio.CancelledError as error:
+                if _is_cancelled():
+                    raise
+                raise self._failure("error", "it was cancelled from within") from error
             finally:
                 end(token)
 
@@ -152,7 +157,7 @@ class Calling(Generic[T]):
 
     def _in_time(self, sync: Callable[[], T], _: object, limit_s: float) -> T:
         try:
-            return self._parts.pool.call(sync, timeout_s=limit_s)
+            return self._parts.pool(depth()).call(sync, timeout_s=limit_s)
         except Overdue as error:
             self._run.orphaned = True
             raise self._late(limit_s) from error
@@ -229,6 +234,12 @@ class Calling(Generic[T]):
         )
         failure.__cause__ = cause
         return failure
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels the task that asks; what awaits a cancelled future is not."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _kind(error: Exception) -> FailureKind:
