@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
     from llamaindex_agentperf.tools.manage import manage_tools
     from llamaindex_agentperf.tools.managed import ManagedTool
+    from llamaindex_agentperf.tools.prefetch import prefetch_tools
     from llamaindex_agentperf.tools.substitute import SubstituteTool
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "instrument",
     "manage_tools",
     "model_profile",
+    "prefetch_tools",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -56,6 +58,7 @@ __getattr__, __dir__ = lazy_exports(
         "instrument": "instrumentation",
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
+        "prefetch_tools": "tools.prefetch",
     },
     needs="llama_index.core",
     extra="llamaindex",

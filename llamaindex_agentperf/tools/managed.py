@@ -124,7 +124,10 @@ class ManagedTool(WrappedTool):
         return job
 
     def _flow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[ToolOutput]:
-        job = self.job(args, kwargs, call_id=calling.get())
+        return (yield from self._made(self.job(args, kwargs, call_id=calling.get())))
+
+    def _made(self, job: ToolJob[ToolOutput]) -> Flow[ToolOutput]:
+        """The output of a job that an agent has asked for."""
         wait = waiting()
         if wait is not None:
             job.queued, job.begun = wait.queued, wait.begun

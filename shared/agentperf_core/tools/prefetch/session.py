@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from agentperf_core.flow import Flow, Step
+from agentperf_core.flow import Flow, Step, run
 from agentperf_core.toolpolicy import Substitute, ToolPolicy
 from agentperf_core.tools.inside import leave
 from agentperf_core.tools.jobs import Through
@@ -113,6 +113,10 @@ class PrefetchSession(Generic[T]):
         """
         self.settle()
         yield from self.errands.cancel()
+
+    def stop(self) -> None:
+        """Like `end`, for who can neither wait nor await."""
+        run(self.end())
 
     def settle(self) -> None:
         """What nobody has asked for by now was in vain."""
