@@ -13,10 +13,11 @@ from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.errors import require_instance
 from agentperf_core.flow import Flow
 from agentperf_core.toolpolicy import ToolPolicy, declared
-from agentperf_core.tools import ToolExecutor, ToolJob
+from agentperf_core.tools import Done, ToolExecutor, ToolJob
 from agentperf_core.types import ToolCall
 from llamaindex_agentperf.events import announce_run, waiting
 from llamaindex_agentperf.tools._arguments import Arguments
+from llamaindex_agentperf.tools._claims import CLAIMS
 from llamaindex_agentperf.tools._outputs import OutputResults
 from llamaindex_agentperf.tools._running import Running
 from llamaindex_agentperf.tools._sharing import Name, Sharing, Whose, detached
@@ -124,16 +125,22 @@ class ManagedTool(WrappedTool):
         return job
 
     def _flow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[ToolOutput]:
-        return (yield from self._made(self.job(args, kwargs, call_id=calling.get())))
+        return (yield from self._done(args, kwargs)).result
 
-    def _made(self, job: ToolJob[ToolOutput]) -> Flow[ToolOutput]:
-        """The output of a job that an agent has asked for."""
-        wait = waiting()
-        if wait is not None:
-            job.queued, job.begun = wait.queued, wait.begun
-        done = yield from self._executor.call(job)
+    def _done(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[Done[ToolOutput]]:
+        call_id = calling.get()
+        early = None
+        if call_id and not args:
+            early = CLAIMS.claim(ToolCall(call_id, self._inner.metadata.get_name(), kwargs))
+        if early is None:
+            job = self.job(args, kwargs, call_id=call_id)
+            wait = waiting()
+            if wait is not None:
+                job.queued, job.begun = wait.queued, wait.begun
+            early = self._executor.call(job)
+        done = yield from early
         announce_run(done.run)
-        return done.result
+        return done
 
     def _refresh(
         self, job: ToolJob[ToolOutput], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -17,7 +17,7 @@ from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.events import BUS
 from agentperf_core.flow import Flow, Step, arun
 from agentperf_core.toolpolicy import ToolPolicy, policies_for
-from agentperf_core.tools import ToolJob
+from agentperf_core.tools import ToolJob, ToolRun
 from agentperf_core.tools.prefetch.paths import plain
 from agentperf_core.tools.prefetch.prefetcher import Prefetcher
 from agentperf_core.tools.prefetch.rules import PrefetchRule
@@ -47,15 +47,26 @@ class PrefetchedTool(ManagedTool):
         self._hear = watch.hear
 
     def _flow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[ToolOutput]:
-        job = self.job(args, kwargs, call_id=calling.get())
         session = self._watch.session()
         if session is None:
-            return (yield from self._made(job))
+            return (yield from super()._flow(args, kwargs))
+        name, named = self.metadata.get_name(), self._arguments.of(args, kwargs)
+        runs: list[ToolRun] = []
 
-        def through(noted: Step[ToolOutput]) -> Flow[ToolOutput]:
-            return self._made(replace(job, step=noted))
+        def through(_: Step[ToolOutput]) -> Flow[ToolOutput]:
+            done = yield from self._done(args, kwargs)
+            runs.append(done.run)
+            return done.result
 
-        return (yield from session.around(job.call, job.step, through=through, read=_read))
+        return (
+            yield from session.around(
+                ToolCall(calling.get(), name, named),
+                self._running.step(args, kwargs),
+                through=through,
+                ran=lambda: not runs[0].cached,
+                read=_read,
+            )
+        )
 
     def guessed(self, call: ToolCall) -> ToolJob[ToolOutput] | None:
         """The same call outside of the run, which shall not hear of it."""
