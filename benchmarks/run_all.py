@@ -49,6 +49,7 @@ COMMANDS = (
         ),
     ),
     ("", f"benchmarks/semantic_pairs.py --data {SEMANTIC}/qqp_dev.jsonl.gz"),
+    ("", f"benchmarks/semantic_followups.py --data {SEMANTIC}/banking77_train.csv.gz"),
     *(
         (
             (
