@@ -14,18 +14,32 @@ if TYPE_CHECKING:
     from langchain_agentperf.caches.semantic import SemanticCache
     from langchain_agentperf.callbacks import LatencyCallbackHandler, latency_callback
     from langchain_agentperf.chat_models.cached import CachedChatModel
+    from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
+    from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
+    from langchain_agentperf.middleware.tool_prefetch import ToolPrefetchMiddleware
+    from langchain_agentperf.middleware.tool_substitute import ToolSubstituteMiddleware
     from langchain_agentperf.nodes import NodeCache, message_state_key
     from langchain_agentperf.profiles import model_profile
+    from langchain_agentperf.tools.cached import cached_tool
+    from langchain_agentperf.tools.executor import ToolExecutor
+    from langchain_agentperf.tools.node import PerfToolNode
 
 __all__ = [
     "CachedChatModel",
     "ExactCache",
     "LatencyCallbackHandler",
     "NodeCache",
+    "ParallelToolsMiddleware",
+    "PerfToolNode",
     "ResponseCacheMiddleware",
     "SemanticCache",
     "TieredCache",
+    "ToolCacheMiddleware",
+    "ToolExecutor",
+    "ToolPrefetchMiddleware",
+    "ToolSubstituteMiddleware",
+    "cached_tool",
     "latency_callback",
     "message_state_key",
     "model_profile",
@@ -38,9 +52,16 @@ __getattr__, __dir__ = lazy_exports(
         "ExactCache": "caches.exact",
         "LatencyCallbackHandler": "callbacks",
         "NodeCache": "nodes",
+        "ParallelToolsMiddleware": "middleware.parallel_tools",
+        "PerfToolNode": "tools.node",
         "ResponseCacheMiddleware": "middleware.response_cache",
         "SemanticCache": "caches.semantic",
         "TieredCache": "caches.exact",
+        "ToolCacheMiddleware": "middleware.tool_cache",
+        "ToolExecutor": "tools.executor",
+        "ToolPrefetchMiddleware": "middleware.tool_prefetch",
+        "ToolSubstituteMiddleware": "middleware.tool_substitute",
+        "cached_tool": "tools.cached",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",

@@ -22,6 +22,7 @@ __all__ = [
     "MARK",
     "OF_THE_CALL",
     "cache_mark",
+    "checked_content",
     "decode_message",
     "encode_message",
     "fresh_id",
@@ -52,7 +53,7 @@ def encode_message(message: BaseMessage) -> dict[str, Any]:
     metadata = cast("Mapping[str, Any]", message.response_metadata)
     kwargs = cast("Mapping[str, Any]", message.additional_kwargs)
     body = {
-        "content": _content(message.content),
+        "content": checked_content(message.content),
         "name": message.name,
         "tool_calls": [
             {"name": call["name"], "args": call["args"], "id": call["id"]}
@@ -87,7 +88,7 @@ def decode_message(
         if plain is not None:
             return plain
         return kind(
-            content=_content(body["content"]),
+            content=checked_content(body["content"]),
             name=body.get("name"),
             id=message_id,
             tool_calls=body.get("tool_calls", []),
@@ -99,8 +100,12 @@ def decode_message(
         raise CodecError(msg) from error
 
 
-def _content(content: Any) -> Any:
-    """The same content, if readers can tell its blocks apart."""
+def checked_content(content: Any) -> Any:
+    """The same content, if readers can tell its blocks apart.
+
+    Raises:
+        CodecError: if a block has no type.
+    """
     if isinstance(content, list):
         for block in cast("list[object]", content):
             known = isinstance(block, dict)

@@ -42,6 +42,7 @@ def _of_all_tiers(details: Mapping[str, Any], name: str) -> int:
     return sum(details.get(f"{tier}{name}") or 0 for tier in ("", "flex_", "priority_"))
 
 
+_REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason", "status")
 # Providers' words for "the answer is whole" that the policy does not know.
 _WHOLE = frozenset(
     {"complete", "completed", "eos", "eos_token", "finish_reason_stop", "stop_token"}
@@ -52,12 +53,12 @@ _ALWAYS_REPORT = frozenset({"anthropic", "azure_openai", "deepseek", "openai", "
 
 def finish_reason_of(metadata: Mapping[str, Any]) -> str | None:
     """Why the model stopped, in small letters, whatever the provider calls the field."""
-    fields = ("finish_reason", "stop_reason", "done_reason", "stopReason", "status")
-    found = next((metadata[name] for name in fields if metadata.get(name)), None)
-    if found is None:
-        return None
-    reason = str(found).lower()
-    return "stop" if reason in _WHOLE else reason
+    for name in _REASONS:
+        found = metadata.get(name)
+        if found:
+            reason = str(found).lower()
+            return "stop" if reason in _WHOLE else reason
+    return None
 
 
 def facts_of(message: BaseMessage) -> AnswerFacts:

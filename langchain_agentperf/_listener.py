@@ -17,6 +17,7 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResu
 from agentperf_core.events import BUS
 from agentperf_core.telemetry import Recorder
 from langchain_agentperf import _events, _spans
+from langchain_agentperf._answers import MARK
 from langchain_agentperf._streams import Streams
 
 __all__ = ["Listener"]
@@ -162,10 +163,14 @@ class Listener(BaseCallbackHandler):
         )
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **event: Any) -> None:
-        """Close the tool's span; an error result that the tool made itself is an error too."""
+        """Close the tool's span; an error result that the tool made itself is an error too.
+
+        What the pack answered in its place says so in the event.
+        """
         failed = getattr(output, "status", None) == "error"
+        told = (_spans.answered_for, event[MARK]) if MARK in event else ()
         self.recorder.end_lazily(
-            run_id, error="the tool answered with an error" if failed else None
+            run_id, *told, error="the tool answered with an error" if failed else None
         )
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:

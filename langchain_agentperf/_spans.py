@@ -11,7 +11,7 @@ from langchain_agentperf._answers import cache_mark
 from langchain_agentperf._events import Answered
 from langchain_agentperf._facts import usage_of
 
-__all__ = ["answer", "broken", "chain", "model", "retrieved", "retriever", "tool"]
+__all__ = ["answer", "answered_for", "broken", "chain", "model", "retrieved", "retriever", "tool"]
 
 _ATTEMPT = "retry:attempt:"
 _Metadata = Mapping[str, Any] | None
@@ -48,6 +48,13 @@ def tool(
     if call_id:
         noted["tool_call_id"] = call_id
     return Opening(SpanKind.TOOL, name, attributes=noted)
+
+
+def answered_for(record: Mapping[str, Any]) -> Closing:
+    """What answered in place of a tool: a cache, which makes a cache span, or a substitute."""
+    if record.get("outcome") in {"hit", "coalesced"}:
+        return Closing(cache={**record, "of": "tool"})
+    return Closing(attributes={"substitute": record.get("substitute")})
 
 
 def retriever(name: str, tags: Iterable[str], metadata: _Metadata, asked: int) -> Opening:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
+    from llamaindex_agentperf.agents.parallel import ParallelAgentWorkflow, ParallelFunctionAgent
     from llamaindex_agentperf.embeddings import EmbeddingCacheStore
     from llamaindex_agentperf.instrumentation import (
         LatencyEventHandler,
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.llms.cached import CachedLLM
     from llamaindex_agentperf.profiles import model_profile
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
+    from llamaindex_agentperf.tools.manage import manage_tools
+    from llamaindex_agentperf.tools.managed import ManagedTool
+    from llamaindex_agentperf.tools.substitute import SubstituteTool
 
 __all__ = [
     "CachedLLM",
@@ -26,8 +30,13 @@ __all__ = [
     "EmbeddingCacheStore",
     "LatencyEventHandler",
     "LatencySpanHandler",
+    "ManagedTool",
+    "ParallelAgentWorkflow",
+    "ParallelFunctionAgent",
+    "SubstituteTool",
     "cached_tools",
     "instrument",
+    "manage_tools",
     "model_profile",
 ]
 
@@ -39,8 +48,13 @@ __getattr__, __dir__ = lazy_exports(
         "EmbeddingCacheStore": "embeddings",
         "LatencyEventHandler": "instrumentation",
         "LatencySpanHandler": "instrumentation",
+        "ManagedTool": "tools.managed",
+        "ParallelAgentWorkflow": "agents.parallel",
+        "ParallelFunctionAgent": "agents.parallel",
+        "SubstituteTool": "tools.substitute",
         "cached_tools": "tools.cached",
         "instrument": "instrumentation",
+        "manage_tools": "tools.manage",
         "model_profile": "profiles",
     },
     needs="llama_index.core",

@@ -17,7 +17,7 @@ from llama_index.core.instrumentation.events.llm import (
 )
 
 from llamaindex_agentperf._tracker import Tracker
-from llamaindex_agentperf.events import CacheHitEvent
+from llamaindex_agentperf.events import CacheHitEvent, ToolRunEvent, ToolWaitEvent
 
 __all__ = ["ACTIONS"]
 
@@ -57,6 +57,14 @@ def _served(tracker: Tracker, event: CacheHitEvent) -> None:
     tracker.served(event.span_id, event.decision, event.of)
 
 
+def _ran(tracker: Tracker, event: ToolRunEvent) -> None:
+    tracker.ran(event.span_id, event.run)
+
+
+def _waits(tracker: Tracker, event: ToolWaitEvent) -> None:
+    tracker.waits(event.span_id, over=event.over)
+
+
 # By name: workflows define some events in private modules, and the classes need no import then.
 ACTIONS: dict[str, Callable[[Tracker, Any], None]] = {
     "LLMChatStartEvent": _chat_called,
@@ -68,4 +76,6 @@ ACTIONS: dict[str, Callable[[Tracker, Any], None]] = {
     "ExceptionEvent": _failed,
     "SpanCancelledEvent": _cancelled,
     "CacheHitEvent": _served,
+    "ToolRunEvent": _ran,
+    "ToolWaitEvent": _waits,
 }

@@ -22,7 +22,7 @@ from llama_index.core.tools import BaseTool, ToolOutput
 from agentperf_core.events import BUS
 from agentperf_core.telemetry import Opening, Recorder, SpanKind
 from llamaindex_agentperf._digest import Prompt, tool_hash
-from llamaindex_agentperf._ends import WHERE, SpanEnds
+from llamaindex_agentperf._ends import WHERE, SpanEnds, wait_of
 from llamaindex_agentperf._kinds import Role, role_of
 from llamaindex_agentperf._live import (
     Live,
@@ -37,6 +37,7 @@ __all__ = ["Tracker"]
 
 _ID_TAIL = 37  # "-" and a UUID behind "Class.method"
 _MOST_CLASSES = 4096
+_OF_SPAN = frozenset({"tool", "total_s"})  # what a span says anyway
 _NESTING = frozenset({Role.TOOL, Role.RETRIEVER, Role.EMBEDDING})
 
 
@@ -147,9 +148,27 @@ class Tracker(SpanEnds):
 
     def served(self, id_: str | None, decision: Mapping[str, Any], of: str) -> None:
         """The answer of a span came from a cache."""
-        live = self._live.get(id_) if id_ is not None else None
+        live = self._live.get(self._alias.get(id_, id_)) if id_ is not None else None
         if live is not None:
             live.serve(decision, of)
+
+    def waits(self, id_: str | None, *, over: bool) -> None:
+        """The call of a tool begins to wait for its place, or has it."""
+        id_ = self._alias.get(id_, id_) if id_ is not None else None
+        live = self._live.get(id_) if id_ is not None else None
+        if live is None or id_ is None:
+            return
+        live.waits = not over
+        if over:
+            self.recorder.end(wait_of(id_))
+        else:
+            self.recorder.start(wait_of(id_), SpanKind.WAIT, live.name, parent_id=id_)
+
+    def ran(self, id_: str | None, run: Mapping[str, Any]) -> None:
+        """The executor says how the call of a tool went."""
+        if id_ is not None:
+            said = {name: value for name, value in run.items() if name not in _OF_SPAN}
+            self.recorder.annotate(self._alias.get(id_, id_), **said)
 
     def close(self) -> None:
         """Nothing more will come: end what is open."""

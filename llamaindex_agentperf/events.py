@@ -11,7 +11,18 @@ from llama_index.core.instrumentation.span_handlers import NullSpanHandler
 from llama_index.core.llms.llm import LLM
 from pydantic import Field
 
-__all__ = ["CacheHitEvent", "announce_hit", "heard"]
+from agentperf_core.tools import ToolRun
+
+__all__ = [
+    "CacheHitEvent",
+    "ToolRunEvent",
+    "ToolWaitEvent",
+    "Waiting",
+    "announce_hit",
+    "announce_run",
+    "heard",
+    "waiting",
+]
 
 _dispatcher = get_dispatcher(__name__)
 # Through this one go the events and spans of every model call.
@@ -35,6 +46,36 @@ class CacheHitEvent(BaseEvent):
         return "CacheHitEvent"
 
 
+class ToolRunEvent(BaseEvent):
+    """A call of a tool did not just run: it waited, was repeated or substituted, or failed.
+
+    Attributes:
+        run: how it went, see `agentperf_core.tools.ToolRun`.
+    """
+
+    run: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Stable name of the event."""
+        return "ToolRunEvent"
+
+
+class ToolWaitEvent(BaseEvent):
+    """A call of a tool begins to wait for its place, or has it.
+
+    Attributes:
+        over: whether it has it.
+    """
+
+    over: bool = False
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Stable name of the event."""
+        return "ToolWaitEvent"
+
+
 def announce_hit(record: dict[str, Any], *, of: str = "llm") -> None:
     """Tell LlamaIndex's instrumentation; to be called inside the span of the call that is answered.
 
@@ -44,6 +85,37 @@ def announce_hit(record: dict[str, Any], *, of: str = "llm") -> None:
     """
     if _has_handlers(_dispatcher, spans=False):
         _dispatcher.event(CacheHitEvent(decision=record, of=of))
+
+
+def announce_run(run: ToolRun) -> None:
+    """Tell LlamaIndex's instrumentation how a call of a tool went; inside the span of the call."""
+    if run.eventful and _has_handlers(_dispatcher, spans=False):
+        _dispatcher.event(ToolRunEvent(run=run.record()))
+
+
+class Waiting:
+    """Tells LlamaIndex's instrumentation when a call waits; what `ToolJob` takes as callbacks."""
+
+    __slots__ = ("_waits",)
+
+    def __init__(self) -> None:
+        self._waits = False
+
+    def queued(self) -> None:
+        """It begins to wait."""
+        self._waits = True
+        _dispatcher.event(ToolWaitEvent())
+
+    def begun(self, _: int) -> None:
+        """It runs."""
+        if self._waits:
+            self._waits = False
+            _dispatcher.event(ToolWaitEvent(over=True))
+
+
+def waiting() -> Waiting | None:
+    """How to tell that a call waits; `None` if nobody would hear of it."""
+    return Waiting() if _has_handlers(_dispatcher, spans=False) else None
 
 
 def heard(llm: LLM) -> bool:
@@ -59,12 +131,13 @@ def heard(llm: LLM) -> bool:
 def _has_handlers(here: Dispatcher, *, spans: bool) -> bool:
     """Whether there are others besides LlamaIndex's idle ones; an event is a tenth of a hit."""
     while True:
-        if any(type(handler) is not NullEventHandler for handler in here.event_handlers):
-            return True
-        every = cast("list[object]", here.span_handlers)  # pyright: ignore[reportUnknownMemberType] - a bare generic upstream
-        followed = every if spans else []
-        if any(type(handler) is not NullSpanHandler for handler in followed):
-            return True
+        for handler in here.event_handlers:
+            if type(handler) is not NullEventHandler:
+                return True
+        if spans:
+            followed = cast("list[object]", here.span_handlers)  # pyright: ignore[reportUnknownMemberType] - a bare generic upstream
+            if any(type(handler) is not NullSpanHandler for handler in followed):
+                return True
         if not here.propagate:
             return False
         here = here.parent

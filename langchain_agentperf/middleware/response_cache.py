@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-from langchain.agents.middleware import types as middleware_types
 
 from agentperf_core.cache import DEFAULT_TTL_S, CachePolicy, Store, cache_from, check_tenant
 from agentperf_core.cache import ExactCache as CoreCache
@@ -15,15 +14,12 @@ from agentperf_core.flow import Flow, Step, arun, run
 from langchain_agentperf._responses import Answer, ResponsesCodec, replayed, restored, watched
 from langchain_agentperf.middleware._direct import Direct, heard
 from langchain_agentperf.middleware._requests import Tenant, agent_request
+from langchain_agentperf.middleware._trace import TRACE
 
 __all__ = ["ResponseCacheMiddleware", "Tenant"]
 
 _Request: TypeAlias = ModelRequest[Any]
 _Response: TypeAlias = ModelResponse[Any]
-
-# A hook's trace would hold the whole history a second time. Older langchain has no such policy.
-_POLICY: Any = getattr(middleware_types, "TracePolicy", None)
-_TRACE: Any = _POLICY and _POLICY(process_inputs=middleware_types.omit_payload)
 
 
 class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -48,7 +44,9 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         cache: a core cache to share with other agents, an `ExactCache` or a `SemanticCache`; else
             one is made of the next four.
         semantic: an embedding model (of LangChain, or whatever `SemanticCache` takes): also serve
-            questions that mean the same, where that is safe.
+            questions that mean the same, where that is safe. A call races with the look-up (see
+            `SemanticCache`) only where nothing is behind this middleware, so that whatever is there
+            acts once.
         store: where answers live; default a `MemoryStore`.
         ttl_s: seconds an answer may be served, `None` for no limit; a policy brings its own.
         policy: what may be cached; default `CachePolicy(ttl_s=ttl_s)`, with `normalise=True` where
@@ -76,8 +74,8 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         ('4', 'hit')
     """
 
-    if _TRACE is not None:
-        trace_policy = _TRACE
+    if TRACE is not None:
+        trace_policy = TRACE
 
     def __init__(
         self,
@@ -121,7 +119,11 @@ class ResponseCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         itself = self._direct.met(handler)
         again: Step[Answer] | None = Step(handler, handler, request) if itself.certain else None
         live_run = heard(request.model)
-        answer = yield from self.cache.answer(asked, call, codec, refresh=again, live=live_run)
+        # A call that is begun and given up has been through what is behind this middleware, and a
+        # hit goes through it again: only where nothing is there may call and look-up race.
+        answer = yield from self.cache.answer(
+            asked, call, codec, refresh=again, live=live_run or not itself.certain
+        )
         if isinstance(answer, ModelResponse):
             return answer
         direct = None if live_run else itself.response(request, answer)

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from llama_index.core.tools import ToolOutput
 
+from agentperf_core.cache.codec import comes_back
 from agentperf_core.cache.toolresults.cache import ToolDecision
 from agentperf_core.errors import CodecError
 from llamaindex_agentperf._blocks import OF_TOOLS, block_data, checked_blocks
 from llamaindex_agentperf._marks import marked_blocks, remember_in_run
 from llamaindex_agentperf.events import announce_hit
 
-__all__ = ["OutputCodec"]
+__all__ = ["OutputCodec", "steers"]
+
+
+def steers(error: BaseException) -> bool:
+    """Whether an exception is no failure but makes a workflow wait for an event.
+
+    Told by its name: the class is private, and older versions of workflows have none.
+    """
+    return type(error).__name__ == "WaitingForEvent"
 
 
 class OutputCodec:
@@ -35,11 +43,8 @@ class OutputCodec:
         return result.is_error
 
     def error(self, error: Exception) -> str | None:
-        """The text that agents show to the model; a workflow that waits for an event is no error.
-
-        Told by its name: the class is private, and older versions of workflows have none.
-        """
-        return None if type(error).__name__ == "WaitingForEvent" else str(error)
+        """The text that agents show to the model; `None` for what steers a workflow."""
+        return None if steers(error) else str(error)
 
     def encode(self, result: ToolOutput) -> Mapping[str, Any]:
         """Blocks, raw output and status.
@@ -53,7 +58,7 @@ class OutputCodec:
             "is_error": result.is_error,
         }
         raw: object = result.raw_output
-        if _is_plain(raw):
+        if comes_back(raw):
             body["raw"] = raw
         elif self._keep_raw:
             msg = f"raw_output must be plain JSON data to be kept, got {type(raw).__name__}; "
@@ -81,12 +86,3 @@ class OutputCodec:
             return result
         remember_in_run(mark)
         return result.model_copy(update={"blocks": marked_blocks(result.blocks, mark)})
-
-
-def _is_plain(value: object) -> bool:
-    """Whether a value comes back from JSON as what it was."""
-    try:
-        back: object = orjson.loads(orjson.dumps(value))
-    except (TypeError, ValueError):
-        return False
-    return type(back) is type(value) and back == value

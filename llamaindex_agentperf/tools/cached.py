@@ -4,38 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn, TypeAlias
+from typing import Any
 
-from llama_index.core.instrumentation.dispatcher import active_instrument_tags  # pyright: ignore[reportPrivateImportUsage] - its only home
-from llama_index.core.instrumentation.span import active_span_id
-from llama_index.core.tools import (
-    AsyncBaseTool,
-    BaseTool,
-    FunctionTool,
-    ToolMetadata,
-    ToolOutput,
-    adapt_to_async_tool,
-)
+from llama_index.core.tools import BaseTool, ToolOutput
 
-from agentperf_core.cache import check_tenant
-from agentperf_core.cache.toolresults.cache import ToolRequest, ToolResultCache
-from agentperf_core.errors import ConfigError, require_instance
-from agentperf_core.events import BUS
-from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.cache.toolresults.cache import ToolResultCache
+from agentperf_core.errors import ConfigError
+from agentperf_core.flow import Flow, Step
 from agentperf_core.toolpolicy import ToolPolicy
-from llamaindex_agentperf._identity import tool_identity
-from llamaindex_agentperf._marks import run_id
-from llamaindex_agentperf._signatures import with_signature
-from llamaindex_agentperf.tools._arguments import arguments_of, signature_of, state_of
-from llamaindex_agentperf.tools._codec import OutputCodec
-from llamaindex_agentperf.tools._functions import functions_of
+from llamaindex_agentperf.tools._sharing import Name, Sharing, Whose, detached, of_all
+from llamaindex_agentperf.tools._wrapped import Wrapped, WrappedTool, made
 
 __all__ = ["CachedTool", "cached_tools"]
 
-Name: TypeAlias = str | Callable[[], str | None] | None
 
-
-class CachedTool(FunctionTool):
+class CachedTool(WrappedTool):
     """A tool whose equal calls share their results; works in every agent that takes the tool.
 
     It is a `FunctionTool` with the wrapped tool's metadata, so agents pass it their context and
@@ -71,7 +54,7 @@ class CachedTool(FunctionTool):
         ['order 7: shipped', 'order 7: shipped']
     """
 
-    def __init__(  # pyright: ignore[reportMissingSuperCall] - the state is that of the wrapped tool
+    def __init__(
         self,
         tool: BaseTool | Callable[..., Any],
         *,
@@ -82,112 +65,32 @@ class CachedTool(FunctionTool):
         version: str = "",
         keep_raw: bool = True,
     ) -> None:
-        require_instance(ToolPolicy, "declare what the tool does", policy=policy)
-        require_instance(ToolResultCache, "give a ToolResultCache or leave it out", cache=cache)
-        for name, value in (("tenant", tenant), ("session", session)):
-            check_tenant(value, asks="a function", hint=f"give {name}='name' or a function")
-        inner = tool if isinstance(tool, BaseTool) else FunctionTool.from_defaults(tool)
-        vars(self).update(state_of(inner))
+        inner = made(tool)
+        super().__init__(inner, policy)
         if policy.writes and cache is None:
             msg = (
                 f"writes={policy.writes!r} needs the cache of the tools that read the same, got "
                 "cache=None; give one ToolResultCache to all of them"
             )
             raise ConfigError(msg)
-        if self.requires_context and policy.ttl_s is not None and policy.cache_scope == "global":
-            msg = (
-                f"a tool that takes the run's Context may say something else in another run, got "
-                f"ttl_s={policy.ttl_s!r} with cache_scope='global'; say 'run' or 'session'"
-            )
-            raise ConfigError(msg)
-        self._inner: AsyncBaseTool = adapt_to_async_tool(inner)
-        self._policy = policy
-        self._cache = cache if cache is not None else ToolResultCache()
-        self._tenant = tenant
-        self._session = session
-        self._version = f"{functions_of(inner, named=bool(version))}:{version}"
-        self._keep_raw = keep_raw
-        self._signature = signature_of(self.real_fn)
-
-    @classmethod
-    def from_defaults(cls, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG003 - the framework's own signature
-        """Not there: `CachedTool(FunctionTool.from_defaults(...), policy=...)`."""
-        msg = (
-            f"a CachedTool wraps a tool, got from_defaults of {args!r}; "
-            "write CachedTool(FunctionTool.from_defaults(...), policy=...)"
-        )
-        raise ConfigError(msg)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._inner, name)
-
-    @property
-    def metadata(self) -> ToolMetadata:
-        """The wrapped tool's."""
-        return self._inner.metadata
-
-    @property
-    def policy(self) -> ToolPolicy:
-        """What is declared of the tool."""
-        return self._policy
+        whose = Whose(tenant=tenant, session=session, version=version, keep_raw=keep_raw)
+        shared = cache if cache is not None else ToolResultCache()
+        self._sharing = Sharing(self, inner, policy, shared, whose)
 
     @property
     def cache(self) -> ToolResultCache:
         """The cache behind this tool."""
-        return self._cache
-
-    @with_signature
-    def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        """Like the wrapped tool's, from the cache where possible."""
-        return run(self._flow(args, kwargs))
-
-    @with_signature
-    async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        """Like the wrapped tool's, from the cache where possible."""
-        return await arun(self._flow(args, kwargs))
+        return self._sharing.cache
 
     def _flow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[ToolOutput]:
-        step = self._step(args, kwargs)
-        try:
-            request = ToolRequest(
-                tool=self.metadata.get_name(),
-                arguments=arguments_of(self, self._signature, args, kwargs),
-                policy=self._policy,
-                schema=tool_identity(self),
-                version=self._version,
-                tenant=self._tenant() if callable(self._tenant) else self._tenant,
-                session=self._session() if callable(self._session) else self._session,
-                run=run_id(),
-            )
-        except Exception as error:
-            BUS.fault("tool_cache.key", error)
-            return (yield from step)
-        # A context belongs to its run: nothing may be fetched with it after the run.
-        refresh = None if self.requires_context else self._step(args, kwargs, detached=True)
-        given = {**self._field_defaults, **self.partial_params, **kwargs}
-        given.pop(self.ctx_param_name or "", None)
-        codec = OutputCodec({"args": args, "kwargs": given}, keep_raw=self._keep_raw)
-        return (yield from self._cache.run(request, step, codec, refresh=refresh))
-
-    def _step(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, detached: bool = False
-    ) -> Step[ToolOutput]:
         call = partial(self._inner.call, *args, **kwargs)
         acall = partial(self._inner.acall, *args, **kwargs)
-        if not detached:
-            return Step(call, acall)
+        step: Step[ToolOutput] = Step(call, acall)
+        through = self._sharing.through(args, kwargs, detached(lambda: _alone(step)))
+        return (yield from (step if through is None else through(step)))
 
-        def alone() -> ToolOutput:
-            _leave_run()
-            return call()
-
-        async def aalone() -> ToolOutput:
-            _leave_run()
-            return await acall()
-
-        return Step(alone, aalone)
+    def _wrapped(self) -> Wrapped:
+        return Wrapped(self._inner, self._policy, self._sharing)
 
 
 def cached_tools(
@@ -220,30 +123,23 @@ def cached_tools(
         'FunctionTool'
     """
     cache = cache if cache is not None else ToolResultCache()
-    made = [t if isinstance(t, BaseTool) else FunctionTool.from_defaults(t) for t in tools]
-    names = [tool.metadata.get_name() for tool in made]
+    found = [made(tool) for tool in tools]
+    names = [tool.metadata.get_name() for tool in found]
     unknown = policies.keys() - set(names)
     if unknown:
         msg = f"policies must name tools, got {sorted(unknown)!r}; there are {sorted(names)!r}"
         raise ConfigError(msg)
     shared: dict[str, Any] = {"cache": cache, "tenant": tenant, "session": session}
     return [
-        CachedTool(tool, policy=policies[name], version=_of_all(version, tool), **shared)
+        CachedTool(tool, policy=policies[name], version=of_all(version, tool), **shared)
         if name in policies
         else tool
-        for name, tool in zip(names, made, strict=True)
+        for name, tool in zip(names, found, strict=True)
     ]
 
 
-def _of_all(version: str, tool: BaseTool) -> str:
-    """One version for many tools cannot say what each of them carries."""
-    return f"{version}:{functions_of(tool)}" if version else ""
-
-
-def _leave_run() -> None:
-    """What follows belongs to no span and no run; runs in a context of its own."""
-    active_span_id.set(None)
-    active_instrument_tags.set({})
+def _alone(step: Step[ToolOutput]) -> Flow[ToolOutput]:
+    return (yield from step)
 
 
 for _public in (CachedTool, cached_tools):

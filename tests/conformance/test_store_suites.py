@@ -87,6 +87,8 @@ class OutsideSuites(StoreConformance, AsyncStoreConformance, LeaseConformance):
         assert await beside(store.try_lead, "key", "you", 30.0) is False
         await store.astop_leading("key", "you")
         assert await store.atry_lead("key", "you", 30.0) is False
+        assert await store.akeep_leading("key", "you", 30.0) is False
+        assert await store.akeep_leading("key", "me", 30.0) is True
         await store.astop_leading("key", "me")
         assert await beside(store.try_lead, "key", "you", 30.0) is True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from agentperf_core.cache.background import Background
+from agentperf_core.cache.worker import Worker
 from agentperf_core.events import Event, EventBus, Fault
 
 
@@ -59,3 +60,22 @@ def test_waiting_has_an_end():
     background.drain(0.001)
     gate.set()
     background.drain()
+
+
+def test_a_worker_that_pauses_between_two_pieces_ends_at_once():
+    """A program must not wait at its end for a pause to be over."""
+
+    class Owner:
+        def __init__(self) -> None:
+            self.at_work = threading.Event()
+            self.worker = Worker("test", self.step, where="test", pause_s=10_000.0)
+
+        def step(self) -> bool:
+            self.at_work.set()
+            return True
+
+    owner = Owner()
+    owner.worker.wake()
+    assert owner.at_work.wait(30)
+    owner.worker.stop()
+    assert not owner.worker.running

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exact_tools import REQUEST, Answer, BoomError, Model, World, drive_async, drive_sync
+from exact_tools import REQUEST, Answer, BoomError, Codec, Model, World, drive_async, drive_sync
 
+from agentperf_core.accounting.deadline import deadline
 from agentperf_core.cache import CachePolicy, ExactCache, Hit, Lease, MemoryStore
+from agentperf_core.cache.flight.renewals import Renewals
+from agentperf_core.cache.stores.guarded import GuardedStore
+from agentperf_core.cache.stores.opening import close_store, open_store
+from agentperf_core.clock import FakeClock
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, Step, arun, run
 
@@ -42,6 +48,10 @@ class SharedStore(MemoryStore):
     def try_lead(self, key: str, holder: str, ttl_s: float) -> bool:
         self._note("try_lead")
         return super().try_lead(key, holder, ttl_s)
+
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        self._note("keep_leading")
+        return super().keep_leading(key, holder, ttl_s)
 
     def stop_leading(self, key: str, holder: str) -> None:
         self._note("stop_leading")
@@ -76,6 +86,7 @@ class Processes(World):
     meanwhile: dict[int, Callable[[], object]] = field(
         default_factory=dict[int, Callable[[], object]]
     )
+    alive: list[ExactCache] = field(default_factory=list[ExactCache])
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,7 +95,16 @@ class Processes(World):
 
     def process(self, **options: Any) -> ExactCache:
         defaults: dict[str, Any] = {"policy": ACROSS, "pause": self.pause}
-        return self.cache(self.store, **{**defaults, **options})
+        process = self.cache(self.store, **{**defaults, **options})
+        if process._across is not None:
+            # Its thread goes by the machine's clock: a pause does what it would do.
+            renewals_of(process)._worker.stop()
+            self.alive.append(process)
+        return process
+
+    def kill(self, process: ExactCache) -> None:
+        renewals_of(process).stop()
+        self.alive.remove(process)
 
     def pause(self, seconds: float) -> Step[None]:
         async def later() -> None:
@@ -93,6 +113,8 @@ class Processes(World):
 
         def sleep() -> None:
             self.clock.advance(seconds)
+            for process in self.alive:
+                renewals_of(process)._step()
             self.pauses.append(seconds)
             self.meanwhile.pop(len(self.pauses), lambda: None)()
 
@@ -105,6 +127,11 @@ class Processes(World):
 
     def ask(self, process: ExactCache) -> Flow[Answer]:
         return process.answer(REQUEST, self.model.step, self.codec)
+
+
+def renewals_of(process: ExactCache) -> Renewals:
+    assert process._across is not None
+    return process._across.renewals
 
 
 @pytest.fixture
@@ -154,14 +181,109 @@ def test_after_a_leader_failed_one_other_calls(world: Processes, drive):
     assert len(world.store._leases) == 0
 
 
-def test_the_lease_of_a_process_that_died_ends_by_itself(world: Processes, drive):
-    dead = world.process(max_wait_s=10.0)
+def test_a_process_that_was_killed_is_waited_for_a_few_seconds_only(world: Processes, drive):
+    """Its lease lasted as long as anybody would wait for it: a minute, by default."""
+    dead = world.process()
     kept = world.lead(dead)
-    answer = drive(world.ask(world.process(max_wait_s=60.0)))
+    world.meanwhile[100] = lambda: world.kill(dead)
+    answer = drive(world.ask(world.process()))
     assert (answer.text, world.model.calls) == ("answer 1", 1)
-    assert 10.0 <= sum(world.pauses) < 10.2
+    waited_s = sum(world.pauses)
+    alone_s = sum(world.pauses[100:])
+    assert waited_s > 10.0, "it was renewed while it lived"
+    assert 0.0 < alone_s < 5.2
     kept.fail(BoomError())
     assert run(world.ask(dead)).text == "answer 1"
+
+
+def test_nobody_leads_for_longer_than_max_wait_s(world: Processes, drive):
+    """A call that hangs is renewed by a process that is alive: it must not be waited for again."""
+    kept = world.lead(world.process(max_wait_s=12.0))
+    answer = drive(world.ask(world.process(max_wait_s=60.0)))
+    assert (answer.text, world.model.calls) == ("answer 1", 1)
+    assert 12.0 <= sum(world.pauses) < 12.2
+    run(kept.finish(Answer("late")))
+
+
+def test_nobody_leads_or_waits_beyond_the_deadline_of_its_run(world: Processes, drive):
+    """Whose run is over by then makes no answer that others could wait for."""
+    with deadline(8.0, clock=world.clock):
+        kept = world.lead(world.process())
+    answer = drive(world.ask(world.process()))
+    assert answer.text == "answer 1"
+    assert 8.0 <= sum(world.pauses) < 8.2
+    world.pauses.clear()
+    run(kept.finish(Answer("late")))
+    run(world.alive[0].clear())
+    lease = world.lead(world.process())
+    with deadline(3.0, clock=world.clock):
+        assert drive(world.ask(world.process())).text == "answer 2"
+    assert 3.0 <= sum(world.pauses) < 3.2
+    lease.fail(BoomError())
+
+
+def test_a_call_that_ends_soon_is_never_renewed(world: Processes, drive):
+    """Nothing is asked of the store, and what was noted for later is forgotten."""
+    process = world.process()
+    for _ in range(3):
+        drive(world.ask(process))
+        run(process.clear())
+    world.clock.advance(5.0)
+    renewals_of(process)._step()
+    assert len(renewals_of(process)) == 0
+    assert "keep_leading" not in world.store.asked
+
+
+async def test_an_async_leader_renews_by_a_timer_of_its_loop(world: Processes):
+    """A client for async code alone could not be used from a thread."""
+    process = world.process(max_wait_s=0.03)
+    lease = await arun(process.acquire(REQUEST, world.codec))
+    assert isinstance(lease, Lease)
+    for _ in range(2):
+        renewed = asyncio.Event()
+        world.store.before["keep_leading"] = renewed.set
+        world.clock.advance(0.011)
+        await renewed.wait()
+    assert not renewals_of(process)._worker.running
+    await arun(lease.finish(Answer("answer")))
+    assert len(renewals_of(process)) == 0
+
+
+def test_a_store_that_fails_to_renew_is_asked_again(world: Processes):
+    lease = world.lead(world.process())
+
+    def fail() -> None:
+        raise ConnectionError("server down")
+
+    world.store.before["keep_leading"] = fail
+    for _ in range(2):
+        world.clock.advance(2.0)
+        renewals_of(world.alive[0])._step()
+    assert world.faults() == ["cache.store"]
+    assert world.store.asked.count("keep_leading") == 2
+    world.clock.advance(4.0)
+    assert not world.store.try_lead(KEY, "somebody else", 60.0)
+    lease.fail(BoomError())
+
+
+def test_a_forked_child_renews_nothing_of_its_parent(world: Processes):
+    """Else a lease would outlive the process that was killed, by its child."""
+    lease = world.lead(world.process())
+    renewals = renewals_of(world.alive[0])
+    renewals._worker.after_fork()
+    world.clock.advance(2.0)
+    renewals._step()
+    assert "keep_leading" not in world.store.asked
+    lease.fail(BoomError())
+
+
+def test_one_thread_renews_for_all_sync_callers(world: Processes):
+    process = world.cache(world.store, policy=ACROSS)
+    before = threading.active_count()
+    for _ in range(5):
+        run(world.ask(process))
+        run(process.clear())
+    assert threading.active_count() <= before + 1
 
 
 def test_nobody_waits_longer_than_max_wait_s(world: Processes, drive):
@@ -383,6 +505,71 @@ def test_identical_calls_of_several_processes_become_one(tmp_path: Path):
         for process in processes:
             process.communicate()
     assert len((tmp_path / "calls").read_text().splitlines()) == rounds
+
+
+LEADER = """
+import asyncio, sys, threading
+from agentperf_core.cache import AnswerFacts, CachePolicy, CacheRequest, ExactCache
+from agentperf_core.cache.flight import across
+from agentperf_core.cache.stores.guarded import GuardedStore
+from agentperf_core.cache.stores.opening import open_store
+from agentperf_core.flow import Step, arun, run
+
+url, namespace, half = sys.argv[1:]
+across._LEASE_S = 1.5  # a test does not want to wait for long
+store = open_store(url, namespace=namespace, timeout_s=30)
+
+def keep(key, holder, ttl_s, keep=store.keep_leading):
+    kept = keep(key, holder, ttl_s)
+    print("renewed", kept, flush=True)
+    return kept
+
+async def akeep(key, holder, ttl_s, keep=store.akeep_leading):
+    kept = await keep(key, holder, ttl_s)
+    print("renewed", kept, flush=True)
+    return kept
+
+store.keep_leading, store.akeep_leading = keep, akeep
+
+def call():
+    print("calling", flush=True)
+    threading.Event().wait()
+
+async def acall():
+    print("calling", flush=True)
+    await asyncio.Event().wait()
+
+policy = CachePolicy(across_processes=True)
+cache = ExactCache(GuardedStore(store, budget_s=30), policy=policy, max_wait_s=600)
+flow = cache.answer(CacheRequest("k" * 64), Step(call, acall), None)
+run(flow) if half == "run" else asyncio.run(arun(flow))
+"""
+
+
+@pytest.mark.parametrize("half", ["run", "arun"])
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_leader_that_is_killed_in_the_middle_holds_up_nobody(
+    kind: str, half: str, tmp_path: Path, request: pytest.FixtureRequest, namespace: str
+):
+    """It is waited for while it lives, and not for the ten minutes that it might have taken."""
+    url = f"sqlite:{tmp_path}/cache.db"
+    if kind == "redis":
+        url = request.getfixturevalue("plain_server").url
+    store = open_store(url, namespace=namespace, timeout_s=30)
+    follower = ExactCache(GuardedStore(store, budget_s=30), policy=ACROSS, max_wait_s=600)
+    model = Model(FakeClock())
+    leader = subprocess.Popen(
+        [sys.executable, "-c", LEADER, url, namespace, half], stdout=subprocess.PIPE, text=True
+    )
+    with leader:
+        assert leader.stdout is not None
+        told = [leader.stdout.readline().strip() for _ in range(4)]
+        leader.kill()
+    assert told == ["calling", *["renewed True"] * 3]
+    answer = run(follower.answer(REQUEST, model.step, Codec()))
+    assert (answer.text, model.calls) == ("answer 1", 1)
+    follower._ledger.write()  # not at the end of all tests, when the server is gone
+    close_store(store)
 
 
 def test_a_hit_in_another_process_needs_no_lease(world: Processes):

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tool_results_tools import CODEC, READS, Text
 
-from agentperf_core.cache import CacheDecision, MemoryStore
+from agentperf_core.cache import CacheDecision, MemoryStore, ToolRequest, ToolResultCache
 from agentperf_core.cache import ledger as ledgers
 from agentperf_core.cache.ledger import Ledger
 from agentperf_core.cache.stats import CacheStats, StatsCounter
@@ -23,6 +24,7 @@ from agentperf_core.cache.stores.sqlite import SQLiteStore
 from agentperf_core.cache.totals import STATS_PREFIX, added, read_totals, stats_record
 from agentperf_core.clock import FakeClock
 from agentperf_core.events import EventBus, Fault
+from agentperf_core.flow import Step, run
 from agentperf_core.types import Usage
 
 HIT = CacheDecision(
@@ -242,3 +244,46 @@ def ran(code: str) -> None:
         cwd=Path(__file__).parent,
         timeout=50,
     )
+
+
+async def later() -> Text:
+    return Text("x")
+
+
+def tool_cache(store: SharedMemory) -> ToolResultCache:
+    return ToolResultCache(store, clock=FakeClock(), bus=EventBus())
+
+
+def test_tool_caches_of_a_store_are_added_up_tool_by_tool(clerk: ledgers._Clerk):
+    """Beside the counters of the response caches, which have other names."""
+    one = counted()
+    one.count(HIT)
+    one.ledger.write()
+    for cache in (tool_cache(one.store), tool_cache(one.store)):
+        for order in (7, 7, 8):
+            request = ToolRequest(tool="order", arguments={"order_id": order}, policy=READS)
+            run(cache.run(request, Step(lambda: Text("x"), later), CODEC))
+        run(cache.run(ToolRequest(tool="now", arguments={}), Step(lambda: Text("x"), later), CODEC))
+    assert when(lambda: read_totals(one.store).tools.total.calls == 8, threading.Event())
+    totals = read_totals(one.store)
+    assert (totals.stats.hits, totals.caches) == ({"exact": 1}, 3)
+    assert totals.tools.by_tool["order"].as_dict() == {
+        "hits": 4,
+        "coalesced": 0,
+        "misses": 2,
+        "bypasses": {},
+        "stale": 0,
+        "refreshes": 0,
+        "saved_s": 0.0,
+        "calls": 6,
+        "hit_rate": 4 / 6,
+    }
+    assert totals.tools.by_tool["now"].bypasses == {"nothing is declared of the tool": 2}
+
+
+@pytest.mark.parametrize("stats", [b"{}", b'{"by_tool": 3}', b'{"by_tool": {"a": {"hits": "x"}}}'])
+def test_tool_counters_that_cannot_be_read_are_counted_and_left_out(stats: bytes):
+    store = MemoryStore()
+    store.set("~toolstats:1", b'{"v": 1, "since": 0, "at": 0, "stats": %s}' % stats, None)
+    totals = read_totals(store)
+    assert (totals.caches, totals.unreadable, totals.tools.total.calls) == (0, 1, 0)

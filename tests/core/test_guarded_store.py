@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentperf_core.breaker import Breaker
 from agentperf_core.cache import MemoryStore
 from agentperf_core.cache.stores.base import checked, lease_store
-from agentperf_core.cache.stores.breaker import Breaker
 from agentperf_core.cache.stores.guarded import GuardedStore, guarded
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import DecisionMade, Event, EventBus, Fault

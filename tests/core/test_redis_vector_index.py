@@ -17,6 +17,7 @@ from agentperf_core.bench.servers import (
     plain_redis,
     redis_stack,
 )
+from agentperf_core.cache.stores.redis import RedisStore
 from agentperf_core.cache.vectors import Vector, VectorError
 from agentperf_core.cache.vectors.redis import RedisVectorIndex
 from agentperf_core.cache.vectors.redis_commands import is_complete
@@ -61,7 +62,7 @@ def idents(index: RedisVectorIndex, scope: str, seed: int, k: int = 3) -> list[s
 
 
 def test_it_says_that_it_can(index: RedisVectorIndex):
-    assert run(index.available()) is None
+    assert run(index.available(DIM)) is None
 
 
 def test_the_nearest_come_first_with_cosine_and_payload(index: RedisVectorIndex):
@@ -79,7 +80,7 @@ async def test_sync_and_async_see_the_same_entries(server: RedisServer, index: R
     assert [match.ident for match in await arun(index.search("scope", unit(1), 1))] == ["async"]
     await arun(index.remove("scope", "async", dim=DIM))
     assert await arun(index.search("scope", unit(1), 1)) == []
-    assert await arun(index.available()) is None
+    assert await arun(index.available(DIM)) is None
     assert await arun(index.clear()) == 0
 
 
@@ -99,9 +100,9 @@ def test_another_namespace_is_never_found_and_never_cleared(
     run(other.add("scope", "theirs", unit(0), payload=b"", ttl_s=None))
     assert [match.ident for match in run(other.search("scope", unit(0), 5))] == ["theirs"]
     client = redis.Redis.from_url(server.url)
-    client.set("agentperf:v", "foreign")
+    client.set("agentperf:e:v", "foreign")
     assert run(index.clear()) == 3
-    assert client.get("agentperf:v") == b"foreign"
+    assert client.get("agentperf:e:v") == b"foreign"
     assert idents(index, "scope", 0) == []
     assert len(run(other.search("scope", unit(0), 5))) == 1
     assert run(other.clear()) == 1
@@ -111,7 +112,7 @@ def test_an_entry_goes_after_its_time(index: RedisVectorIndex, server: RedisServ
     """The time is the server's own: the test asks it to expire the key at once."""
     fill(index, 2)
     client = redis.Redis.from_url(server.url)
-    (key,) = client.scan_iter(match="agentperf:v:*:entry 0")
+    (key,) = client.scan_iter(match="agentperf:e:~v:*:entry 0")
     assert 50_000 < client.pttl(key) <= 60_000
     client.pexpire(key, 0)
     assert idents(index, "scope", 0) == ["entry 1"]
@@ -211,6 +212,60 @@ def test_a_client_of_the_callers_may_speak_either_protocol(server: RedisServer, 
     client.close()
 
 
+@pytest.fixture
+def store(server: RedisServer) -> Iterator[RedisStore]:
+    with RedisStore(server.url, namespace="shop", timeout_s=PATIENT_S) as store:
+        yield store
+        store.clear()
+
+
+def test_entries_belong_to_the_store_that_has_the_namespace(store: RedisStore):
+    """Its values, its keys, and forgotten by it: who invalidates knows nothing of vectors."""
+    index = store.vectors("~q:")
+    for seed in range(3):
+        tags = ("all", f"tag {seed}")
+        run(index.add("s", f"id {seed}", unit(seed), payload=b"%d" % seed, ttl_s=60, tags=tags))
+    names = [index.key("s", f"id {seed}", dim=DIM) for seed in range(3)]
+    assert sorted(store.scan("~q:")) == sorted(names)
+    assert store.get(names[1]) == b"1"
+    assert store.delete(names[0]) is True
+    assert store.invalidate("tag 1") == 1
+    assert [match.ident for match in run(index.search("s", unit(0), 5))] == ["id 2"]
+    assert store.invalidate("all") == 1
+    run(index.add("s", "id 4", unit(4), payload=b"4", ttl_s=None))
+    assert store.clear() == 1
+    assert run(index.search("s", unit(4), 5)) == []
+
+
+async def test_they_do_so_async_too(server: RedisServer):
+    async with RedisStore(server.url, namespace="shop", timeout_s=PATIENT_S) as store:
+        index = store.vectors("~q:")
+        await arun(index.add("s", "id", unit(1), payload=b"1", ttl_s=None, tags=["tag"]))
+        assert await store.aget(index.key("s", "id", dim=DIM)) == b"1"
+        assert await store.ainvalidate("tag") == 1
+        assert await arun(index.search("s", unit(1), 5)) == []
+
+
+def test_an_entry_that_lost_its_tag_stays(store: RedisStore):
+    index = store.vectors("~q:")
+    run(index.add("s", "id", unit(1), payload=b"1", ttl_s=None, tags=["tag"]))
+    run(index.add("s", "id", unit(1), payload=b"2", ttl_s=None))
+    assert store.invalidate("tag") == 0
+    assert [match.payload for match in run(index.search("s", unit(1), 5))] == [b"2"]
+
+
+def test_an_entry_that_could_not_be_forgotten_with_its_tag_is_not_kept(
+    store: RedisStore, server: RedisServer
+):
+    with redis.Redis.from_url(server.url) as client:
+        client.set("shop:t:tag", "somebody else's")
+        index = store.vectors("~q:")
+        with pytest.raises(redis.ResponseError):
+            run(index.add("s", "id", unit(1), payload=b"1", ttl_s=None, tags=["tag"]))
+        client.delete("shop:t:tag")
+    assert run(index.search("s", unit(1), 5)) == []
+
+
 @pytest.mark.parametrize(
     "flow",
     [
@@ -231,7 +286,7 @@ def test_a_server_without_the_query_engine_says_so():
     try:
         with plain_redis() as server:
             index = RedisVectorIndex(server.url, timeout_s=PATIENT_S)
-            said = run(index.available())
+            said = run(index.available(DIM))
     except ServerUnavailable as error:
         pytest.skip(f"no plain Redis: {error}")
     assert said is not None
@@ -242,7 +297,7 @@ def test_a_server_without_the_query_engine_says_so():
 def test_a_server_that_is_gone_raises_what_its_client_raises():
     """Who uses the index guards it: a sentence about missing modules would be wrong."""
     flows: list[Flow[Any]] = [
-        (index := RedisVectorIndex("redis://127.0.0.1:1/0")).available(),
+        (index := RedisVectorIndex("redis://127.0.0.1:1/0")).available(DIM),
         index.search("scope", unit(1), 1),
     ]
     for flow in flows:

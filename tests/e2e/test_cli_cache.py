@@ -15,6 +15,7 @@ from redis import Redis
 
 from agentperf_core.__main__ import main
 from agentperf_core.bench.servers import RedisServer
+from agentperf_core.cache import ToolCounts, ToolStats
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.cache.stats import CacheStats
 from agentperf_core.cache.stores.opening import open_store
@@ -112,6 +113,23 @@ def test_stats_adds_up_what_other_processes_did(url: str, filled: list[str], typ
     output = typed("stats", *filled)
     for line in ("hits, normalised", "75.0 %", "saved tokens", "6,000", "2 caches"):
         assert line in output
+
+
+def test_stats_shows_what_the_tool_caches_did(url: str, namespace: str, typed: Typed):
+    one = ["--namespace", namespace]
+    store = open_store(url, namespace=namespace)
+    search = ToolCounts(hits=3, coalesced=1, misses=4, saved_s=120.0)
+    done = ToolStats({"search": search, "pay": ToolCounts(bypasses={"it writes": 2})})
+    for number in range(2):
+        store.set(f"~toolstats:{number}", stats_record(done, since=0.0, at=60.0), None)
+    stats = typed.json("stats", *one)
+    assert (stats["caches"], stats["tools"]["hits"], stats["tools"]["saved_s"]) == (2, 6, 240.0)
+    assert stats["tools"]["by_tool"]["pay"]["bypasses"] == {"it writes": 4}
+    assert stats["by_kind"]["statistics"]["values"] == 2
+    output = typed("stats", *one)
+    for text in ("search", "50.0 %", "pay", "all", "4 min 00 s", "2 caches"):
+        assert text in output
+    assert "no entries" in typed("inspect", *one)
 
 
 def test_stats_shows_false_hits_with_their_interval_and_what_was_discarded(

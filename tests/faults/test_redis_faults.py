@@ -225,6 +225,14 @@ def as_list(client: Any, key: str) -> None:
     client.rpush(key, "1", "2")
 
 
+def as_hash(client: Any, key: str) -> None:
+    client.hset(key, mapping={"a": "1"})
+
+
+def as_another_hash(client: Any, key: str) -> None:
+    client.hset(key, mapping={"p": "not a value of ours"})
+
+
 def as_plain_text(client: Any, key: str) -> None:
     client.set(key, "somebody else's text")
 
@@ -238,7 +246,9 @@ def as_older_version(client: Any, key: str) -> None:
 
 
 @both
-@pytest.mark.parametrize("leave", [as_list, as_plain_text, as_empty, as_older_version])
+@pytest.mark.parametrize(
+    "leave", [as_list, as_hash, as_another_hash, as_plain_text, as_empty, as_older_version]
+)
 async def test_what_is_not_ours_is_a_miss_that_says_so_and_is_overwritten(
     half: Half, leave: Callable[[Any, str], None], bench: Bench, other: Any
 ):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import BaseMessage
 
@@ -35,6 +37,27 @@ class WordEmbeddings(Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [self.embed_query(text) for text in texts]
+
+
+class Endless(ScriptedChat):
+    """Answers the first call; all others are on their way until they are cancelled."""
+
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
+        answer = await super()._agenerate(messages, *args, **kwargs)
+        if self.calls > 1:
+            await asyncio.Event().wait()
+        return answer
+
+
+class Counting(AgentMiddleware[Any, Any, Any]):
+    """Something that acts on every model call, as a rate limit does."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        self.seen += 1
+        return await handler(request)
 
 
 Ask = Callable[[str], BaseMessage]
@@ -94,3 +117,32 @@ def test_what_cannot_go_together_is_said(made: Callable[..., Made]):
         made(ScriptedChat(), semantic=WordEmbeddings(), cache=CoreCache())
     _, cache = made(ScriptedChat(), semantic=WordEmbeddings(), ttl_s=5.0)
     assert cache.policy == CachePolicy(ttl_s=5.0, normalise=True)
+
+
+async def in_async_agent(*behind: AgentMiddleware[Any, Any, Any]) -> tuple[BaseMessage, int]:
+    """A hit in other words, and how many calls reached the model."""
+    model = Endless()
+    middleware = ResponseCacheMiddleware(semantic=WordEmbeddings())
+    agent: Any = create_agent(model, middleware=[middleware, *behind])
+    await agent.ainvoke({"messages": [ONE]})
+    await asyncio.to_thread(middleware.cache.drain, 20)
+    answer = await agent.ainvoke({"messages": [SAME]})
+    return answer["messages"][-1], model.calls
+
+
+async def test_a_call_races_with_the_look_up_where_nothing_is_behind_the_cache() -> None:
+    answer, calls = await in_async_agent()
+    assert (answer.text, mark(answer)["tier"]) == ("answer 1", "semantic")
+    assert (mark(answer)["abandoned"], calls) == (True, 2)
+
+
+async def test_middleware_further_in_runs_once_for_a_hit_in_other_words() -> None:
+    """It ran twice: for the call that was begun beside the look-up and given up, and for the hit.
+
+    A rate limit counted two calls, and a log had one that nobody made.
+    """
+    counting = Counting()
+    answer, calls = await in_async_agent(counting)
+    assert (answer.text, mark(answer)["tier"]) == ("answer 1", "semantic")
+    assert (counting.seen, calls) == (2, 1)
+    assert "abandoned" not in mark(answer)

@@ -22,3 +22,14 @@ async def confirm(ctx: Context) -> str:
         HumanResponseEvent, waiter_event=InputRequiredEvent(), waiter_id="sure"
     )
     return str(got.response)
+
+
+async def ask(ctx: Context, who: str) -> str:
+    """Ask one of several persons."""
+    got = await ctx.wait_for_event(
+        HumanResponseEvent,
+        waiter_event=InputRequiredEvent(who=who),  # pyright: ignore[reportCallIssue] - events take anything
+        waiter_id=who,
+        requirements={"who": who},
+    )
+    return f"{who} says {got.response}"

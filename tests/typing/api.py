@@ -40,6 +40,7 @@ from agentperf_core.cache import (
 from agentperf_core.cache.flight.live import LiveStreams, Reader
 from agentperf_core.cache.flight.live import Opening as OpeningStream
 from agentperf_core.cache.toolresults.cache import ToolResultCache
+from agentperf_core.cache.toolresults.stats import ToolCounts
 from agentperf_core.clock import SYSTEM_CLOCK, Clock, FakeClock, SystemClock
 from agentperf_core.errors import AgentPerfError, ConfigError, MissingExtra, TraceFileError
 from agentperf_core.events import BUS, DecisionMade, Event, EventBus, Fault
@@ -251,6 +252,7 @@ async def cache() -> None:
         store=TieredStore(MemoryStore(), SQLiteStore("cache.db")),
         max_error=0.001,
         mode="shadow",
+        index="process",
     )
     assert_type(semantic.stats(), CacheStats)
     assert_type(run(semantic.report_bad_hit("0f")), int)
@@ -330,6 +332,8 @@ async def llamaindex(inner: LLM) -> None:
     assert_type(cached.stats().hit_rate, float)
     reads = ToolPolicy(read_only=True, ttl_s=60, reads=["orders:{order_id}"])
     results = ToolResultCache(MemoryStore(), answers=[cached.cache.store])
+    assert_type(results.stats().by_tool["search"], ToolCounts)
+    assert_type(results.stats().total.saved_s, float)
     tool: FunctionTool = CachedTool(ground, policy=reads, cache=results, tenant="acme")
     assert_type(cached_tools([tool, ground], {"ground": reads}, cache=results), list[BaseTool])
     store: BaseKVStore = EmbeddingCacheStore("my-model", store=MemoryStore(), ttl_s=60.0)

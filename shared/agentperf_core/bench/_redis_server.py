@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -92,6 +93,9 @@ class RedisServer:
     def pause(self) -> None:
         """Let it hang: connections stay open, nothing is answered (SIGSTOP)."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None and hasattr(os, "waitid"):
+            # A signal takes effect by and by: on another core it could still answer one question.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """End a `pause` (SIGCONT)."""

@@ -45,6 +45,7 @@ from agentperf_core.cache.toolresults.cache import (
     ToolResultCodec,
     inherited,
 )
+from agentperf_core.cache.toolresults.stats import ToolCounts, ToolStats
 from agentperf_core.cache.totals import Totals, read_totals
 
 __all__ = [
@@ -72,10 +73,12 @@ __all__ = [
     "SemanticCache",
     "Store",
     "TieredStore",
+    "ToolCounts",
     "ToolDecision",
     "ToolRequest",
     "ToolResultCache",
     "ToolResultCodec",
+    "ToolStats",
     "Totals",
     "Unkeyable",
     "build_request",

@@ -20,7 +20,7 @@ from agentperf_core.cache.requests.canonical import Unkeyable, check_finite
 from agentperf_core.errors import CodecError
 from agentperf_core.types import Usage
 
-__all__ = ["Entry", "OldVersion", "pack", "unpack"]
+__all__ = ["Entry", "OldVersion", "comes_back", "pack", "unpack"]
 
 _PLAIN = b"AP2j"
 _PACKED = b"AP2z"
@@ -96,6 +96,20 @@ def pack(entry: Entry) -> bytes:
     if len(raw) < _COMPRESS_FROM:
         return _PLAIN + raw
     return _PACKED + zlib.compress(raw, 1)
+
+
+def comes_back(value: object) -> bool:
+    """Whether a value is plain data that comes back from JSON as what it was.
+
+    Example:
+        >>> comes_back({"found": [1, 2]}), comes_back({1: "one"}), comes_back((1, 2))
+        (True, False, False)
+    """
+    try:
+        back: object = orjson.loads(orjson.dumps(value))
+    except (TypeError, ValueError):
+        return False
+    return type(back) is type(value) and back == value
 
 
 def unpack(raw: bytes) -> Entry:

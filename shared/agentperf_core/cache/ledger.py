@@ -16,11 +16,11 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Protocol
 from uuid import uuid4
 
-from agentperf_core.cache.stats import CacheStats, StatsCounter
 from agentperf_core.cache.stores import Store
-from agentperf_core.cache.totals import KEEP_S, STATS_PREFIX, stats_record
+from agentperf_core.cache.totals import KEEP_S, STATS_PREFIX, Countable, stats_record
 from agentperf_core.clock import Clock
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import EventBus
@@ -30,22 +30,40 @@ __all__ = ["EVERY_S", "Ledger"]
 EVERY_S = 10.0
 
 
+class _Counter(Protocol):
+    """What counts."""
+
+    def snapshot(self) -> Countable: ...
+
+    def reset(self) -> None: ...
+
+
 class Ledger:
     """Writes the counters of one cache to its store.
 
     Args:
         store: where; one that is in this process alone gets nothing.
         counter: what is counted.
+        prefix: what the key of the record begins with; it tells what kind of cache it is.
         clock: where the time comes from.
         bus: where faults go.
     """
 
-    def __init__(self, store: Store, counter: StatsCounter, *, clock: Clock, bus: EventBus) -> None:
+    def __init__(
+        self,
+        store: Store,
+        counter: _Counter,
+        *,
+        prefix: str = STATS_PREFIX,
+        clock: Clock,
+        bus: EventBus,
+    ) -> None:
+        self._prefix = prefix
         self._store = store
         self._counter = counter
         self._clock = clock
         self._bus = bus
-        self._written: CacheStats | None = None
+        self._written: Countable | None = None
         self._begin()
         # Set for good where nothing is to be written: then `touch` is one look at an attribute.
         self._is_due = store.in_process
@@ -81,7 +99,7 @@ class Ledger:
         self._begin()
 
     def _begin(self) -> None:
-        self._key = f"{STATS_PREFIX}{uuid4().hex}"
+        self._key = f"{self._prefix}{uuid4().hex}"
         self._since = self._clock.time()
 
 

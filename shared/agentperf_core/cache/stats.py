@@ -12,7 +12,7 @@ from agentperf_core.accounting import PRICES, PriceBook
 from agentperf_core.cache.decisions import CacheDecision
 from agentperf_core.types import Usage
 
-__all__ = ["CacheStats", "FalseHits", "StatsCounter"]
+__all__ = ["CacheStats", "FalseHits", "StatsCounter", "add_reason"]
 
 # Reasons can quote a number or a name: beyond this many they are counted together.
 _MOST_REASONS = 64
@@ -175,7 +175,7 @@ class StatsCounter:
             if outcome == "miss":
                 self._numbers["misses"] += 1
             elif outcome == "bypass":
-                _add(self._bypasses, decision.reason)
+                add_reason(self._bypasses, decision.reason)
             else:
                 self._count_served(decision)
 
@@ -187,7 +187,7 @@ class StatsCounter:
     def count_discarded(self, reason: str) -> None:
         """Take note of a stored value that could not be used."""
         with self._lock:
-            _add(self._discarded, reason)
+            add_reason(self._discarded, reason)
 
     def snapshot(self, *, false_hits: FalseHits | None = None) -> CacheStats:
         """Everything so far."""
@@ -228,7 +228,8 @@ class StatsCounter:
         counts[5] |= usage.estimated
 
 
-def _add(counts: dict[str, int], reason: str) -> None:
+def add_reason(counts: dict[str, int], reason: str) -> None:
+    """Count a reason, or where there are very many, all others as one."""
     if reason not in counts and len(counts) >= _MOST_REASONS:
         reason = _OTHERS
     counts[reason] = counts.get(reason, 0) + 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from agentperf_core.cache.codec import Entry, OldVersion, unpack
-from agentperf_core.cache.totals import STATS_PREFIX
+from agentperf_core.cache.totals import STATS_PREFIX, TOOL_STATS_PREFIX
 from agentperf_core.errors import CodecError
 
 __all__ = ["QUESTIONS", "Kind", "Stored", "kind_of", "stored"]
@@ -21,6 +21,7 @@ _LEARNT = ":state"
 _BESIDE: tuple[tuple[str, Kind], ...] = (
     (QUESTIONS, "question"),
     (STATS_PREFIX, "statistics"),
+    (TOOL_STATS_PREFIX, "statistics"),
     ("embedding:", "embedding"),
     ("writing:", "note"),
 )

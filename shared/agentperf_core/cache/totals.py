@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import orjson
 
 from agentperf_core.cache.stats import CacheStats
 from agentperf_core.cache.stores import Store
+from agentperf_core.cache.toolresults.stats import ToolStats, added_tools
 from agentperf_core.errors import CodecError
 from agentperf_core.types import Usage
 
-__all__ = ["KEEP_S", "STATS_PREFIX", "Totals", "added", "read_totals", "stats_record"]
+__all__ = [
+    "KEEP_S",
+    "STATS_PREFIX",
+    "TOOL_STATS_PREFIX",
+    "Countable",
+    "Totals",
+    "added",
+    "read_totals",
+    "stats_record",
+]
+
+S = TypeVar("S")
 
 STATS_PREFIX = "~stats:"
+TOOL_STATS_PREFIX = "~toolstats:"
 KEEP_S = 30 * 86_400.0  # after that, what a cache wrote last is forgotten
 _VERSION = 1
+
+
+class Countable(Protocol):
+    """Statistics of a cache of any kind."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +47,14 @@ class Totals:
     """What all caches of a store have done.
 
     Attributes:
-        stats: their sum; the interval of the false hits is never narrower than it should be.
-        caches: how many caches have written; one that ended over a month ago is not counted.
+        stats: the sum of the response caches; the interval of the false hits is never narrower
+            than it should be.
+        caches: how many caches have written, of tool results too; one that ended over a month ago
+            is not counted.
         since: when the first of them began, seconds since the Unix epoch; `None` without any.
         until: when the last of them wrote.
         unreadable: how many records could not be read.
+        tools: the sum of the caches of tool results.
     """
 
     stats: CacheStats
@@ -38,6 +62,7 @@ class Totals:
     since: float | None
     until: float | None
     unreadable: int
+    tools: ToolStats
 
 
 def read_totals(store: Store) -> Totals:
@@ -51,21 +76,16 @@ def read_totals(store: Store) -> Totals:
         >>> read_totals(MemoryStore()).caches
         0
     """
-    read, unreadable = list[_Read](), 0
-    for key in sorted(set(store.scan(STATS_PREFIX))):
-        raw = store.get(key)
-        if raw is None:
-            continue
-        try:
-            read.append(_read(raw))
-        except CodecError:
-            unreadable += 1
+    answers, odd = _records(store, STATS_PREFIX, _stats)
+    tools, odd_too = _records(store, TOOL_STATS_PREFIX, ToolStats.of)
+    both = (*answers, *tools)
     return Totals(
-        stats=added(one.stats for one in read),
-        caches=len(read),
-        since=min((one.since for one in read), default=None),
-        until=max((one.at for one in read), default=None),
-        unreadable=unreadable,
+        stats=added(one.stats for one in answers),
+        caches=len(both),
+        since=min((one.since for one in both), default=None),
+        until=max((one.at for one in both), default=None),
+        unreadable=odd + odd_too,
+        tools=added_tools(one.stats for one in tools),
     )
 
 
@@ -127,13 +147,13 @@ def _false_hits(known: Iterable[CacheStats]) -> _FalseHits | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    stats: CacheStats
+class _Read(Generic[S]):
+    stats: S
     since: float
     at: float
 
 
-def stats_record(stats: CacheStats, *, since: float, at: float) -> bytes:
+def stats_record(stats: Countable, *, since: float, at: float) -> bytes:
     """The counters of a cache as they are stored.
 
     Args:
@@ -144,11 +164,27 @@ def stats_record(stats: CacheStats, *, since: float, at: float) -> bytes:
     return orjson.dumps({"v": _VERSION, "since": since, "at": at, "stats": stats.as_dict()})
 
 
-def _read(raw: bytes) -> _Read:
+def _records(
+    store: Store, prefix: str, stats: Callable[[dict[str, Any]], S]
+) -> tuple[list[_Read[S]], int]:
+    """The records of one kind, and how many could not be read."""
+    read, unreadable = list[_Read[S]](), 0
+    for key in sorted(set(store.scan(prefix))):
+        raw = store.get(key)
+        if raw is None:
+            continue
+        try:
+            read.append(_read(raw, stats))
+        except CodecError:
+            unreadable += 1
+    return read, unreadable
+
+
+def _read(raw: bytes, stats: Callable[[dict[str, Any]], S]) -> _Read[S]:
     try:
         record = cast("dict[str, Any]", orjson.loads(raw))
         if record["v"] == _VERSION:
-            return _Read(_stats(record["stats"]), float(record["since"]), float(record["at"]))
+            return _Read(stats(record["stats"]), float(record["since"]), float(record["at"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"stored counters must be those of this pack, got {raw[:20]!r}...; clear the cache"
         raise CodecError(msg) from error

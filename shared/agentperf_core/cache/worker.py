@@ -128,10 +128,13 @@ class Worker:
     def _work_on(self) -> None:
         while self._next():
             more = self._work()
-            if more and self._pause_s:
-                time.sleep(self._pause_s)
             with self._changed:
                 self._woken |= more
+                if more and self._pause_s:
+                    self._changed.wait_for(self._is_stopped, self._pause_s)
+
+    def _is_stopped(self) -> bool:
+        return self._stopped
 
     def _next(self) -> bool:
         """Wait for work; false ends the thread."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agentperf_core.cache.inspection import Contents, contents
 from agentperf_core.cache.stats import CacheStats
 from agentperf_core.cache.stores import Store
+from agentperf_core.cache.toolresults.stats import ToolCounts, ToolStats
 from agentperf_core.cache.totals import Totals, read_totals
 from agentperf_core.cli._figures import byte_size, entries_of, percent
 from agentperf_core.cli.cache_progress import Progress
@@ -68,12 +69,10 @@ def _run(store: Store, options: argparse.Namespace) -> int:
         print("No cache has written what it did; caches do so every ten seconds and at their end.")
         return 0
     since, until = _moment(totals.since), _moment(totals.until)
-    print(
-        table(
-            [f"{fmt.plural(totals.caches, 'cache')}", f"{since} to {until}"],
-            list(_did(totals.stats)),
-        )
-    )
+    caches = fmt.plural(totals.caches, "cache")
+    print(table([caches, f"{since} to {until}"], list(_did(totals.stats))))
+    if totals.tools.by_tool:
+        print(f"\n{_tools(totals.tools)}")
     if totals.unreadable:
         print(f"({fmt.plural(totals.unreadable, 'record')} of another version not counted)")
     return 0
@@ -108,6 +107,27 @@ def _did(stats: CacheStats) -> Iterator[list[str]]:
         yield ["  95 % interval", f"{percent(wrong.low)} to {percent(wrong.high)}"]
 
 
+def _tools(stats: ToolStats) -> str:
+    headers = ["tool", "calls", "hit rate", "hits", "shared", "misses", "not kept", "saved time"]
+    known = sorted(stats.by_tool.items())
+    rows = [_row(fmt.clean(tool, 32), counts) for tool, counts in known]
+    if len(known) > 1:
+        rows.append(_row("all", stats.total))
+    return table(headers, rows)
+
+
+def _row(tool: str, counts: ToolCounts) -> list[str]:
+    numbers = (counts.hits, counts.coalesced, counts.misses, sum(counts.bypasses.values()))
+    shown = [f"{number:,}" for number in numbers]
+    return [
+        tool,
+        f"{counts.calls:,}",
+        percent(counts.hit_rate),
+        *shown,
+        fmt.seconds(counts.saved_s),
+    ]
+
+
 def _as_dict(held: Contents, totals: Totals) -> dict[str, object]:
     return {
         "entries": held.answers,
@@ -120,6 +140,7 @@ def _as_dict(held: Contents, totals: Totals) -> dict[str, object]:
         "caches": totals.caches,
         "since": totals.since,
         "until": totals.until,
+        "tools": totals.tools.as_dict(),
         **totals.stats.as_dict(),
     }
 

@@ -28,11 +28,11 @@ def freeze(run: Run, pricer: Pricer, bus: EventBus) -> Trace:
     # Threads may append in another order than they read the clock; a parent still comes first.
     recorded = sorted(run.spans, key=attrgetter("start_ns"))
     ids = _unique_ids(recorded)
-    openings = {span: _told(span.opening, _NAMELESS, bus) for span in recorded}
+    openings = {s: _told(s.tell_begun, s.begun, _NAMELESS, bus) for s in recorded}
     wrappers = _wrappers(openings)
     spans: list[Span] = []
     for span, opening in openings.items():
-        closing = _told(span.closing, _NOTHING, bus) if span.closing is not None else _NOTHING
+        closing = _told(span.tell_ended or Closing, span.ended, _NOTHING, bus)
         kind = _kind(opening, closing, wrapper=span in wrappers)
         model = opening.model or closing.model
         usage = closing.usage if span not in wrappers else None
@@ -69,8 +69,7 @@ _NAMELESS = Opening(SpanKind.CHAIN, "unknown")
 _NOTHING = Closing()
 
 
-def _told(telling: tuple[Callable[..., T], tuple[Any, ...]], otherwise: T, bus: EventBus) -> T:
-    tell, facts = telling
+def _told(tell: Callable[..., T], facts: tuple[Any, ...], otherwise: T, bus: EventBus) -> T:
     try:
         return tell(*facts)
     except Exception as error:  # figures of an integration that nobody has seen before

@@ -22,16 +22,18 @@ class OpenSpan:
 
     __slots__ = (
         "annotated",
-        "closing",
+        "begun",
         "end_ns",
+        "ended",
         "error",
         "id",
-        "opening",
         "parent",
         "run",
         "start_ns",
         "status",
         "stream",
+        "tell_begun",
+        "tell_ended",
     )
 
     def __init__(
@@ -39,19 +41,24 @@ class OpenSpan:
         run: Run,
         id: Hashable,  # noqa: A002 - the field's own name
         parent: OpenSpan | None,
-        opening: tuple[TellOpening, tuple[Any, ...]],
+        tell_begun: TellOpening,
+        begun: tuple[Any, ...],
         start_ns: int,
     ) -> None:
         self.run = run
         self.id = id
         # The span itself, not its id: ids that a framework uses twice cannot make a circle then.
         self.parent = parent
-        self.opening = opening
+        # Side by side: a tuple around them would be one more object per span that the garbage
+        # collector walks as long as the run is kept.
+        self.tell_begun = tell_begun
+        self.begun = begun
         self.start_ns = start_ns
         self.end_ns: int | None = None
         self.status: Status = "ok"
         self.error: str | None = None
-        self.closing: tuple[TellClosing, tuple[Any, ...]] | None = None
+        self.tell_ended: TellClosing | None = None
+        self.ended: tuple[Any, ...] = ()
         self.annotated: dict[str, Any] | None = None
         self.stream: Stream | None = None
 

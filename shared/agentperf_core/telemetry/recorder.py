@@ -128,7 +128,7 @@ class Recorder:
             return False
         parent = opened.get(parent_id) if parent_id is not None else None
         run = parent.run if parent is not None else Run(span_id, self._clock.time())
-        stale = self._table.add(OpenSpan(run, span_id, parent, (tell, facts), self._now()))
+        stale = self._table.add(OpenSpan(run, span_id, parent, tell, facts, self._now()))
         if stale is not None:
             self._finish(stale)
         if run.closed:
@@ -195,7 +195,7 @@ class Recorder:
             return
         span.end_ns = self._now()
         if tell is not None:
-            span.closing = (tell, facts)
+            span.tell_ended, span.ended = tell, facts
         if error is not None:
             span.fail(error)
         if status is not None:

@@ -54,6 +54,27 @@ class LeaseConformance:
         clock.advance(5.0)
         assert store.try_lead("key", "you", 10.0) is True
 
+    def test_a_lease_that_is_renewed_goes_on(self, store: LeaseStore, clock: MovableClock) -> None:
+        """`keep_leading` counts from now on."""
+        store.try_lead("key", "me", 10.0)
+        clock.advance(6.0)
+        assert store.keep_leading("key", "me", 10.0) is True
+        clock.advance(6.0)
+        assert store.try_lead("key", "you", 10.0) is False
+        clock.advance(5.0)
+        assert store.try_lead("key", "you", 10.0) is True
+
+    def test_only_the_holder_can_renew(self, store: LeaseStore, clock: MovableClock) -> None:
+        """Not somebody else, and not who came too late: that one has no lease any more."""
+        store.try_lead("key", "me", 10.0)
+        for holder in ("you", "m", "me2", "", "*"):
+            assert store.keep_leading("key", holder, 60.0) is False
+        assert store.keep_leading("absent", "me", 60.0) is False
+        clock.advance(11.0)
+        assert store.keep_leading("key", "me", 60.0) is False
+        assert store.try_lead("key", "you", 10.0) is True
+        assert store.keep_leading("key", "me", 60.0) is False
+
     def test_who_comes_back_late_does_not_end_the_next_lease(
         self, store: LeaseStore, clock: MovableClock
     ) -> None:
@@ -99,5 +120,7 @@ class LeaseConformance:
         assert store.try_lead("key", "you", 30.0) is False
         await store.astop_leading("key", "you")
         assert await store.atry_lead("key", "you", 30.0) is False
+        assert await store.akeep_leading("key", "you", 30.0) is False
+        assert await store.akeep_leading("key", "me", 30.0) is True
         await store.astop_leading("key", "me")
         assert store.try_lead("key", "you", 30.0) is True

@@ -66,8 +66,8 @@ class ExactCache(Claims):
             codec: reads and writes its answers.
             refresh: asks the model too, but apart from the caller's run, which may be over by then;
                 without it, an answer past its time is not served, whatever the policy says.
-            live: whether `call` shows its answer to somebody while it comes, so that it must not be
-                begun in vain.
+            live: whether `call` must not be begun in vain: it shows its answer to somebody while
+                it comes, or does more than ask the model.
 
         Raises:
             BaseException: the error of the call, unless a stale answer may be given instead.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentperf_core.cache.stores import Store
+from agentperf_core.cache.stores.base import listed
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, Step
 
@@ -48,9 +49,8 @@ class Upkeep:
                 f"{ENTRY_DIGITS} digits"
             )
             raise ConfigError(msg)
-        keys = yield from Step(self._keys, self._akeys, entry)
         deleted = 0
-        for key in keys:
+        for key in (yield from listed(self.store, entry)):
             deleted += yield from Step(self.store.delete, self.store.adelete, key)
         return deleted
 
@@ -61,9 +61,3 @@ class Upkeep:
             Exception: whatever the store raises; whoever clears wants to know that it failed.
         """
         return (yield from Step(self.store.clear, self.store.aclear))
-
-    def _keys(self, prefix: str) -> list[str]:
-        return list(self.store.scan(prefix))
-
-    async def _akeys(self, prefix: str) -> list[str]:
-        return [key async for key in self.store.ascan(prefix)]

@@ -2,7 +2,8 @@
 
 Whoever gets the lease makes the call and stores the answer. The others look into the store again
 and again, in growing pauses, until the answer is there, the lease is free, or they have waited long
-enough; then they call by themselves. The lease of a process that died ends by itself.
+enough; then they call by themselves. A lease lasts a few seconds and is renewed while the call goes
+on: that of a process that was killed or stopped ends by itself.
 
 A miss costs a request for the lease and a second look: between the first look and the lease,
 another process may have stored its answer and left.
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from typing import TypeAlias
 from uuid import uuid4
 
+from agentperf_core.accounting.deadline import clamped
+from agentperf_core.cache.flight.renewals import Renewals
 from agentperf_core.cache.policy import CachePolicy
 from agentperf_core.cache.stores import LeaseStore, Store, lease_store
 from agentperf_core.clock import Clock
@@ -31,6 +34,7 @@ Pause: TypeAlias = Callable[[float], Step[None]]
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1  # so much later than its leader a follower has the answer, at worst
 _GROWTH = 1.5
+_LEASE_S = 5.0  # for so long, others wait for a process that was killed
 
 # Beside an answer that may not be stored: the others need not wait for each other's either.
 _NOTHING = b"AP-nothing"
@@ -71,7 +75,8 @@ class ProcessFlight:
 
     Args:
         store: where the leases are, and the answers.
-        max_wait_s: seconds to wait for another process, and that a lease lasts at most.
+        max_wait_s: seconds to wait for another process, and that one may lead at most; less where
+            the run has a deadline.
         clock: where the time comes from.
         bus: where faults go.
         pause: how to wait between two looks.
@@ -91,6 +96,10 @@ class ProcessFlight:
         self._clock = clock
         self._bus = bus
         self._pause = pause
+        self._lease_s = min(_LEASE_S, max_wait_s)
+        self.renewals = Renewals(
+            store, lease_s=self._lease_s, most_s=max_wait_s, clock=clock, bus=bus
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     def join(self, key: str, usable: Callable[[bytes], bool]) -> Flow[Held | bytes | None]:
@@ -120,14 +129,15 @@ class ProcessFlight:
         holder = uuid4().hex
         store = self._store
         try:
-            leads = yield from Step(store.try_lead, store.atry_lead, key, holder, self._max_wait_s)
+            leads = yield from Step(store.try_lead, store.atry_lead, key, holder, self._lease_s)
+            return (yield from self._lead(key, holder)) if leads else None
         except Exception as error:
             self._bus.fault("cache.store", error)
             return None
-        return Held(self, key, holder) if leads else None
 
     def end(self, key: str, holder: str, *, stored: bool) -> Flow[None]:
         """Give the lease back; called by its `Held`."""
+        self.renewals.end(holder)
         store = self._store
         try:
             if not stored:
@@ -138,6 +148,7 @@ class ProcessFlight:
 
     def drop(self, key: str, holder: str) -> None:
         """Give the lease back from where nobody can wait; called by its `Held`."""
+        self.renewals.end(holder)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -159,7 +170,7 @@ class ProcessFlight:
     def _join(
         self, key: str, holder: str, usable: Callable[[bytes], bool]
     ) -> Flow[Held | bytes | None]:
-        over = self._clock.monotonic() + self._max_wait_s
+        over = self._clock.monotonic() + clamped(self._max_wait_s)
         pause, waited = _FIRST_PAUSE_S, False
         while True:
             leads, raw = yield from Step(self._ask, self._aask, key, holder)
@@ -171,21 +182,25 @@ class ProcessFlight:
                 if waited and (yield from self._nothing_comes(key)):
                     yield from self.end(key, holder, stored=True)
                     return None
-                return Held(self, key, holder)
+                return (yield from self._lead(key, holder))
             if self._clock.monotonic() >= over:
                 return None
             yield from self._pause(pause)
             pause, waited = min(pause * _GROWTH, _LONGEST_PAUSE_S), True
+
+    def _lead(self, key: str, holder: str) -> Flow[Held]:
+        yield from self.renewals.begin(key, holder)
+        return Held(self, key, holder)
 
     def _nothing_comes(self, key: str) -> Flow[bool]:
         found = yield from Step(self._store.get, self._store.aget, _mark(key))
         return found is not None
 
     def _ask(self, key: str, holder: str) -> tuple[bool, bytes | None]:
-        return self._store.try_lead(key, holder, self._max_wait_s), self._store.get(key)
+        return self._store.try_lead(key, holder, self._lease_s), self._store.get(key)
 
     async def _aask(self, key: str, holder: str) -> tuple[bool, bytes | None]:
-        leads = await self._store.atry_lead(key, holder, self._max_wait_s)
+        leads = await self._store.atry_lead(key, holder, self._lease_s)
         return leads, await self._store.aget(key)
 
 

@@ -70,6 +70,11 @@ class Lead(Generic[T]):
     def __del__(self) -> None:
         self.fail(GeneratorExit())
 
+    @property
+    def awaited(self) -> bool:
+        """Whether anyone waits for the answer by now."""
+        return self._slot is not None and self._slot.waiting > 0
+
     def land(self, value: T | None) -> None:
         """Hand the answer to everyone who waits; `None` if it may not be shared."""
         slot, self._slot = self._slot, None

@@ -19,7 +19,7 @@ from agentperf_core.cache.semantic.looked import Looked
 from agentperf_core.cache.semantic.memory import SemanticMemory
 from agentperf_core.cache.semantic.race import Answered, Race, checked_race, race
 from agentperf_core.cache.semantic.serving import Mode, Serving
-from agentperf_core.cache.semantic.shared import SharedQuestions
+from agentperf_core.cache.semantic.shared import IndexPlace, SharedQuestions
 from agentperf_core.cache.semantic.tier import SemanticTier
 from agentperf_core.cache.stores import Store
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
@@ -58,7 +58,11 @@ class SemanticCache(Serving):
         agreement: judges whether two answers say the same, as `(fresh, stored) -> bool`; runs
             behind the calls, in a thread. Default: equal, or equal in numbers, names and meaning.
         shadow_share: share of the accepted look-ups that are checked by a real call.
-        max_questions: how many questions to keep in memory.
+        index: where questions are searched: `"auto"` by the query engine of the store where that
+            is a Redis that has one (Redis 8, Redis Stack; not a cluster), else in process;
+            `"process"` always there. The first look-ups, and those while the engine fails, go to
+            what this process has read; the room `"cache.index"` of the bus says why.
+        max_questions: how many questions to keep in memory; the engine has no limit of ours.
         follow_s: seconds between two looks at what other processes have learnt.
         patience_s: seconds that a look-up waits for the encoder; it goes on behind.
         max_wait_s: see `ExactCache`.
@@ -85,6 +89,7 @@ class SemanticCache(Serving):
         agreement: Agreement | None = None,
         shadow_share: float = 0.03,
         max_questions: int = 100_000,
+        index: IndexPlace = "auto",
         follow_s: float = 5.0,
         patience_s: float = 1.0,
         max_wait_s: float | None = 60.0,
@@ -93,6 +98,9 @@ class SemanticCache(Serving):
     ) -> None:
         if mode not in {"serve", "shadow"}:
             msg = f"mode must be 'serve' or 'shadow', got {mode!r}; shadow measures, serve answers"
+            raise ConfigError(msg)
+        if index not in {"auto", "process"}:
+            msg = f"index must be 'auto' or 'process', got {index!r}; auto asks the store"
             raise ConfigError(msg)
         policy = policy if policy is not None else CachePolicy(normalise=True)
         super().__init__(store, policy=policy, max_wait_s=max_wait_s, clock=clock, bus=bus)
@@ -105,7 +113,7 @@ class SemanticCache(Serving):
         shared = None
         if not self.store.in_process:
             shared = SharedQuestions(
-                self.store, embedder.name, follow_s=follow_s, clock=clock, bus=bus
+                self.store, embedder.name, follow_s=follow_s, clock=clock, bus=bus, index=index
             )
         self.tier = SemanticTier(
             embedder,
@@ -202,7 +210,9 @@ class SemanticCache(Serving):
         Args:
             entry: the decision's `entry`.
         """
-        keys = self.tier.lessons.correct(entry) if len(entry) >= ENTRY_DIGITS else []
+        keys: list[str] = []
+        if len(entry) >= ENTRY_DIGITS:
+            keys = yield from self.tier.lessons.correct(entry)
         if not keys:
             return (yield from super().report_bad_hit(entry))
         self.aliases.forget(keys)

@@ -19,6 +19,7 @@ from agentperf_core.cache.semantic.memory import Asked, Remembered, SemanticMemo
 from agentperf_core.cache.semantic.scale import PROBES, background_of
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.events import BUS, DecisionMade, EventBus
+from agentperf_core.flow import Flow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +70,7 @@ class Lessons:
         self._acceptance = acceptance
         self._memory = memory
         self._shared = shared
+        self._engine = shared.engine if shared is not None else None
         self._agreement = agreement
         self._vector = vector
         self._bus = bus
@@ -120,7 +122,8 @@ class Lessons:
             entry = Remembered(
                 key=key, answer=answer, text=question.text, parent=question.parent, said=form
             )
-            self._memory.add(question.scope, entry, asked)
+            if self._engine is None or not self._engine.answers:
+                self._memory.add(question.scope, entry, asked)
             if self._shared is not None:
                 self._shared.keep(question.scope, entry, asked, kept.keep_s, kept.tags)
         if self._acceptance.refit_due:
@@ -128,19 +131,37 @@ class Lessons:
             if self._shared is not None:
                 self._shared.save_state(self._acceptance.state())
 
-    def correct(self, entry: str) -> list[str]:
-        """An answer that was served was wrong: forget it, and be more careful; its keys."""
-        wrong = list(self._memory.find(entry))
-        for remembered in wrong:
-            self._acceptance.learn_bad_hit(remembered.answer)
-            self._memory.forget(remembered.key)
-        return sorted({remembered.key for remembered in wrong})
+    def correct(self, entry: str) -> Flow[list[str]]:
+        """An answer that was served was wrong: forget its question, and be more careful; its keys.
+
+        Raises:
+            Exception: whatever the store raises.
+        """
+        wrong = {remembered.key: remembered.answer for remembered in self._memory.find(entry)}
+        if self._shared is not None:
+            wrong |= yield from self._shared.take(entry)
+        for key, answer in wrong.items():
+            self._acceptance.learn_bad_hit(answer)
+            self._memory.forget(key)
+        return sorted(wrong)
 
     def forget_all(self) -> None:
         """Forget every question; what was learnt about thresholds stays."""
         self._memory.clear()
         if self._shared is not None:
             self._shared.clear()
+
+    def _searched_there(self) -> bool:
+        """Whether the store's engine answers, so that nothing need be read here; may wait."""
+        engine = self._engine
+        if engine is None:
+            return False
+        if not engine.checked:
+            try:
+                engine.check(len(self._vector(PROBES[0])))
+            except Exception as error:
+                self._bus.fault("cache.index", error)
+        return engine.answers
 
     def _observe_scale(self) -> None:
         cosines = background_of([self._vector(probe) for probe in PROBES])
@@ -186,6 +207,9 @@ class Lessons:
             state = self._shared.load_state()
             if state is not None:
                 self._acceptance.restore(state)
-        for scope, remembered, asked in self._shared.new(self._memory.max_entries):
-            if remembered.key not in self._memory:
-                self._memory.add(scope, remembered, asked)
+        if self._searched_there():
+            return
+        memory = self._memory
+        for scope, remembered, asked in self._shared.new(memory.max_entries, memory):
+            if remembered.key not in memory:
+                memory.add(scope, remembered, asked)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Asked", "Near", "Remembered", "SemanticMemory"]
+__all__ = ["Asked", "Near", "Remembered", "SemanticMemory", "placed", "question_cosine"]
 
 # Follow-ups: how alike the turns before must be. Measured on the dialogues of the MeanCache paper,
 # 0.75 lets no follow-up of another conversation pass; the rest is margin for weaker encoders.
@@ -110,19 +110,19 @@ class SemanticMemory:
             room = self._rooms.get((scope, asked.parent is not None))
             if room is None:
                 return []
-            found = room.index.search(_placed(asked), k)
+            found = room.index.search(placed(asked), k)
             near = [
                 Near(ident, room.entries[ident], cosine)
                 for ident, score in found
                 if ident in room.entries
-                and (cosine := _question_cosine(asked, room.asked.get(ident), score)) is not None
+                and (cosine := question_cosine(asked, room.asked.get(ident), score)) is not None
             ]
         near.sort(key=lambda one: -one.cosine)
         return near
 
     def add(self, scope: str, remembered: Remembered, asked: Asked) -> None:
         """Remember a question; the oldest of all is forgotten where there is no room."""
-        vector = _placed(asked)
+        vector = placed(asked)
         with self._lock:
             place = (scope, asked.parent is not None)
             room = self._rooms.get(place)
@@ -176,7 +176,7 @@ class SemanticMemory:
             del self._rooms[place]
 
 
-def _placed(asked: Asked) -> NDArray[np.float32]:
+def placed(asked: Asked) -> NDArray[np.float32]:
     """What stands in the index: the question, or both turns as one unit vector."""
     if asked.parent is None:
         return asked.question
@@ -185,7 +185,7 @@ def _placed(asked: Asked) -> NDArray[np.float32]:
     return both * numpy.float32(math.sqrt(0.5))
 
 
-def _question_cosine(asked: Asked, other: Asked | None, score: float) -> float | None:
+def question_cosine(asked: Asked, other: Asked | None, score: float) -> float | None:
     """How alike the questions alone are; `None` if what was said before them is another matter."""
     if asked.parent is None:
         return score

@@ -65,7 +65,7 @@ class Serving(ExactCache):
         request = replace(lease.request, key=alias.key, wording=None)
         entry = yield from self._entry(request)
         if entry is None:  # gone; one that is only too old for this request may serve another
-            self.tier.memory.forget(alias.key)
+            self.tier.forget(lease.request.question, alias.key)
             self.aliases.forget([alias.key])
             return None
         if self._freshness(request, entry) != "fresh":

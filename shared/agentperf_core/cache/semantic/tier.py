@@ -6,8 +6,10 @@ Looking up is embed, search, judge; learning comes after the answer went out, se
 from __future__ import annotations
 
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
+from agentperf_core.breaker import Breaker
 from agentperf_core.cache.answers import Question
 from agentperf_core.cache.embedding.queue import QuestionEmbedder
 from agentperf_core.cache.semantic.acceptance import Acceptance
@@ -15,10 +17,9 @@ from agentperf_core.cache.semantic.features import Candidate
 from agentperf_core.cache.semantic.guards import refusal
 from agentperf_core.cache.semantic.lessons import Agreement, Kept, Lessons
 from agentperf_core.cache.semantic.looked import Looked
-from agentperf_core.cache.semantic.memory import Asked, SemanticMemory
+from agentperf_core.cache.semantic.memory import Asked, Near, SemanticMemory
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.cache.semantic.wording import Wording
-from agentperf_core.cache.stores.breaker import Breaker
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, run
@@ -66,6 +67,8 @@ class SemanticTier:
             vector=lambda text: run(embedder.vector(text)),
             bus=bus,
         )
+        self._shared = shared
+        self._engine = shared.engine if shared is not None else None
         self._patience_s = patience_s
         self._breaker = Breaker(clock=clock)
         self._bus = bus
@@ -76,6 +79,8 @@ class SemanticTier:
 
     def knows(self, question: Question) -> bool:
         """Whether anything in the question's scope could be found at all."""
+        if self._engine is not None and self._engine.able:
+            return True  # only the server knows
         follow_up = question.parent is not None
         return self.memory.size(question.scope, follow_up=follow_up) > 0
 
@@ -89,7 +94,7 @@ class SemanticTier:
             return None
         try:
             asked = yield from self._asked(question, max_wait_s=self._patience_s)
-            found = self._judged(question, asked)
+            found = self._judged(question, (yield from self._near(question, asked)))
         except Exception as error:
             self._breaker.failed()
             self._bus.fault("cache.semantic", error)
@@ -99,9 +104,13 @@ class SemanticTier:
 
     def glance(self, question: Question) -> Looked | None:
         """Like `look`, with what is known without waiting."""
+        if self._engine is not None and self._engine.answers:
+            return None
         texts = _texts(question)
         known = [vector for text in texts if (vector := self.embedder.peek(text)) is not None]
-        return self._judged(question, Asked(*known)) if len(known) == len(texts) else None
+        if len(known) < len(texts):
+            return None
+        return self._judged(question, self._near_here(question, Asked(*known)))
 
     def learn(
         self,
@@ -123,18 +132,33 @@ class SemanticTier:
 
         def job() -> None:
             asked = run(self._asked(question))
-            found = looked if looked is not None else self._judged(question, asked)
+            found = looked
+            if found is None:
+                found = self._judged(question, run(self._near(question, asked)))
             self.lessons.learn(question, asked, found, kept=kept, said=said)
 
         self.lessons.begin(job)
+
+    def forget(self, question: Question | None, key: str) -> None:
+        """The answer of a question is gone from the store: nobody need find it any more."""
+        self.memory.forget(key)
+        if question is not None and self._shared is not None:
+            self.lessons.begin(partial(self._shared.forget_if_gone, question.scope, key))
 
     def _asked(self, question: Question, *, max_wait_s: float | None = None) -> Flow[Asked]:
         texts = _texts(question)
         return Asked(*(yield from self.embedder.vectors(texts, max_wait_s=max_wait_s)))
 
-    def _judged(self, question: Question, asked: Asked) -> Looked | None:
-        count = _NEIGHBOURS if asked.parent is None else _FOLLOW_UPS
-        near = self.memory.nearest(question.scope, asked, count)
+    def _near(self, question: Question, asked: Asked) -> Flow[list[Near]]:
+        near = None
+        if self._engine is not None:
+            near = yield from self._engine.nearest(question.scope, asked, _count(asked))
+        return self._near_here(question, asked) if near is None else near
+
+    def _near_here(self, question: Question, asked: Asked) -> list[Near]:
+        return self.memory.nearest(question.scope, asked, _count(asked))
+
+    def _judged(self, question: Question, near: list[Near]) -> Looked | None:
         if question.parent is not None:
             near = [one for one in near if _same_matter(question.parent, one.remembered.parent)]
         near = near[:_NEIGHBOURS]
@@ -145,6 +169,10 @@ class SemanticTier:
             for one in near
         ]
         return Looked(self.acceptance.judge(Wording.of(question.text), candidates), near)
+
+
+def _count(asked: Asked) -> int:
+    return _NEIGHBOURS if asked.parent is None else _FOLLOW_UPS
 
 
 def _texts(question: Question) -> tuple[str, ...]:

@@ -11,14 +11,24 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
 from agentperf_core.errors import ConfigError
+from agentperf_core.flow import Step
 
-__all__ = ["LeaseStore", "Store", "checked", "jittered", "lease_store"]
+__all__ = [
+    "LeaseStore",
+    "Store",
+    "checked",
+    "jittered",
+    "lease_store",
+    "listed",
+]
 
 _METHODS = (
     *("get", "set", "clear", "aget", "aset", "aclear"),
     *("delete", "invalidate", "scan", "adelete", "ainvalidate", "ascan"),
 )
-_LEASES = ("try_lead", "stop_leading", "atry_lead", "astop_leading")
+_LEASES = tuple(
+    half + name for half in ("", "a") for name in ("try_lead", "keep_leading", "stop_leading")
+)
 
 
 class Store(Protocol):
@@ -124,6 +134,14 @@ class LeaseStore(Store, Protocol):
         """Like `try_lead`."""
         ...
 
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Let the lease end `ttl_s` seconds from now, if `holder` still has it; whether it has."""
+        ...
+
+    async def akeep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Like `keep_leading`."""
+        ...
+
     def stop_leading(self, key: str, holder: str) -> None:
         """End the lease if `holder` still has it; one that passed to somebody else stays."""
         ...
@@ -166,6 +184,15 @@ def lease_store(store: Store) -> LeaseStore | None:
     if not able or not getattr(store, "has_leases", True):
         return None
     return store  # pyright: ignore[reportReturnType] - just looked at
+
+
+def listed(store: Store, prefix: str = "") -> Step[list[str]]:
+    """The live keys that start with `prefix`, see `Store.scan`."""
+
+    async def alisted() -> list[str]:
+        return [key async for key in store.ascan(prefix)]
+
+    return Step(lambda: list(store.scan(prefix)), alisted)
 
 
 def jittered(ttl_s: float, key: str, share: float) -> float:

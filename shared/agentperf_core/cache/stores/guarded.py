@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Iterator, Sequence
 
+from agentperf_core.breaker import Breaker
 from agentperf_core.cache.stores.base import Store, lease_store
-from agentperf_core.cache.stores.breaker import Breaker
+from agentperf_core.cache.stores.guard import BUDGET_S, Guard
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
-from agentperf_core.errors import require_positive
-from agentperf_core.events import BUS, DecisionMade, EventBus
+from agentperf_core.events import BUS, EventBus
 
 __all__ = ["GuardedStore", "guarded"]
-
-T = TypeVar("T")
 
 
 class GuardedStore:
@@ -56,19 +52,29 @@ class GuardedStore:
         self,
         store: Store,
         *,
-        budget_s: float = 0.05,
+        budget_s: float = BUDGET_S,
         failures: int = 3,
         open_s: float = 5.0,
         clock: Clock = SYSTEM_CLOCK,
         bus: EventBus = BUS,
     ) -> None:
-        require_positive(budget_s=budget_s)
         self.inner = store
-        self.breaker = Breaker(failures=failures, open_s=open_s, clock=clock)
+        self.budget_s = budget_s
         self._leases = lease_store(store)
-        self._budget_s = budget_s
-        self._clock = clock
-        self._bus = bus
+        self._guard = Guard(
+            "the store",
+            where="cache.store",
+            budget_s=budget_s,
+            failures=failures,
+            open_s=open_s,
+            clock=clock,
+            bus=bus,
+        )
+
+    @property
+    def breaker(self) -> Breaker:
+        """Whether the store is asked at all."""
+        return self._guard.breaker
 
     @property
     def has_leases(self) -> bool:
@@ -77,43 +83,55 @@ class GuardedStore:
 
     def get(self, key: str) -> bytes | None:
         """The value, or `None` if it is absent, expired, or the store has no answer."""
-        return self._call(None, self.inner.get, key)
+        return self._guard.call(None, self.inner.get, key)
 
     async def aget(self, key: str) -> bytes | None:
         """Like `get`."""
-        return await self._acall(None, self.inner.aget, key)
+        return await self._guard.acall(None, self.inner.aget, key)
 
     def set(self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str] = ()) -> None:
         """Keep a value, if the store can."""
-        self._call(None, self.inner.set, key, value, ttl_s, tags)
+        self._guard.call(None, self.inner.set, key, value, ttl_s, tags)
 
     async def aset(
         self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str] = ()
     ) -> None:
         """Like `set`."""
-        await self._acall(None, self.inner.aset, key, value, ttl_s, tags)
+        await self._guard.acall(None, self.inner.aset, key, value, ttl_s, tags)
 
     def try_lead(self, key: str, holder: str, ttl_s: float) -> bool:
         """Become the leader for a key; also true if the store has no answer."""
         if self._leases is None:
             return True
-        return self._call(True, self._leases.try_lead, key, holder, ttl_s)
+        return self._guard.call(True, self._leases.try_lead, key, holder, ttl_s)
 
     async def atry_lead(self, key: str, holder: str, ttl_s: float) -> bool:
         """Like `try_lead`."""
         if self._leases is None:
             return True
-        return await self._acall(True, self._leases.atry_lead, key, holder, ttl_s)
+        return await self._guard.acall(True, self._leases.atry_lead, key, holder, ttl_s)
+
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Let the lease go on, if `holder` still has it; also true if the store has no answer."""
+        if self._leases is None:
+            return True
+        return self._guard.call(True, self._leases.keep_leading, key, holder, ttl_s)
+
+    async def akeep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Like `keep_leading`."""
+        if self._leases is None:
+            return True
+        return await self._guard.acall(True, self._leases.akeep_leading, key, holder, ttl_s)
 
     def stop_leading(self, key: str, holder: str) -> None:
         """End the lease if `holder` still has it; it ends by itself if the store cannot."""
         if self._leases is not None:
-            self._call(None, self._leases.stop_leading, key, holder)
+            self._guard.call(None, self._leases.stop_leading, key, holder)
 
     async def astop_leading(self, key: str, holder: str) -> None:
         """Like `stop_leading`."""
         if self._leases is not None:
-            await self._acall(None, self._leases.astop_leading, key, holder)
+            await self._guard.acall(None, self._leases.astop_leading, key, holder)
 
     def delete(self, key: str) -> bool:
         """The store's own `delete`, errors included."""
@@ -146,57 +164,6 @@ class GuardedStore:
     def ascan(self, prefix: str = "") -> AsyncIterator[str]:
         """Like `scan`."""
         return self.inner.ascan(prefix)
-
-    def _call(self, miss: T, ask: Callable[..., T], *args: Any) -> T:
-        if not self.breaker.lets_through():
-            return miss
-        start = self._clock.monotonic()
-        try:
-            answer = ask(*args)
-        except Exception as error:
-            self._failed(error)
-            return miss
-        took = self._clock.monotonic() - start
-        if took > self._budget_s:
-            self._failed(self._too_slow())
-        else:
-            self._succeeded()
-        return answer
-
-    async def _acall(self, miss: T, ask: Callable[..., Awaitable[T]], *args: Any) -> T:
-        if not self.breaker.lets_through():
-            return miss
-        start = self._clock.monotonic()
-        budget = asyncio.timeout(self._budget_s)
-        try:
-            async with budget:
-                answer = await ask(*args)
-        except Exception as error:
-            if not budget.expired():
-                self._failed(error)
-            # A loop that was held up for long past the budget says nothing about the store.
-            elif self._clock.monotonic() - start < 2 * self._budget_s:
-                self._failed(self._too_slow())
-            else:
-                self._bus.fault("cache.store", self._too_slow())
-            return miss
-        self._succeeded()
-        return answer
-
-    def _too_slow(self) -> TimeoutError:
-        return TimeoutError(f"the store took longer than its budget of {self._budget_s} s")
-
-    def _failed(self, error: Exception) -> None:
-        self._bus.fault("cache.store", error)
-        if self.breaker.failed():
-            self._turned("open", f"the store failed {type(error).__name__} and is left alone")
-
-    def _succeeded(self) -> None:
-        if self.breaker.succeeded():
-            self._turned("closed", "the store answers again")
-
-    def _turned(self, outcome: str, reason: str) -> None:
-        self._bus.emit(DecisionMade(room="cache.store", outcome=outcome, reason=reason))
 
 
 def guarded(store: Store, *, clock: Clock = SYSTEM_CLOCK, bus: EventBus = BUS) -> Store:

@@ -45,6 +45,16 @@ class Leases:
                 self._crowded = 2 * len(self._held) + 64
             return True
 
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Let a lease go on, if `holder` still has it."""
+        now = self._clock.monotonic()
+        with self._lock:
+            held = self._held.get(key)
+            if held is None or held[0] != holder or now >= held[1]:
+                return False
+            self._held[key] = (holder, now + ttl_s)
+            return True
+
     def stop_leading(self, key: str, holder: str) -> None:
         """End a lease, if `holder` still has it."""
         with self._lock:

@@ -148,6 +148,10 @@ class MemoryStore(NeverWaits):
         """Become the leader for a key; whether `holder` is it now."""
         return self._leases.try_lead(key, holder, ttl_s)
 
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Let the lease go on, if `holder` still has it."""
+        return self._leases.keep_leading(key, holder, ttl_s)
+
     def stop_leading(self, key: str, holder: str) -> None:
         """End the lease if `holder` still has it."""
         self._leases.stop_leading(key, holder)

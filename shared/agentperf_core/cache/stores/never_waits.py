@@ -52,6 +52,10 @@ class NeverWaits:
         """Like `try_lead`."""
         return self.try_lead(key, holder, ttl_s)
 
+    async def akeep_leading(self: LeaseStore, key: str, holder: str, ttl_s: float) -> bool:
+        """Like `keep_leading`."""
+        return self.keep_leading(key, holder, ttl_s)
+
     async def astop_leading(self: LeaseStore, key: str, holder: str) -> None:
         """Like `stop_leading`."""
         self.stop_leading(key, holder)

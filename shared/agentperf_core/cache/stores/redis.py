@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from agentperf_core.cache.stores.redis_layout import Layout, unframed
+from agentperf_core.cache.stores.redis_layout import Layout
+from agentperf_core.cache.stores.redis_news import RedisNews
+from agentperf_core.cache.stores.redis_steps import BATCH, get, invalidate, put
 from agentperf_core.cache.stores.redis_transport import Transport
-from agentperf_core.errors import CodecError
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, arun, run
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis as AsyncRedis
     from redis.asyncio import RedisCluster as AsyncRedisCluster
 
-__all__ = ["RedisStore"]
+    from agentperf_core.cache.vectors.redis import StoredVectors
 
-_BATCH = 500  # keys per pipeline of the slow methods; about 1 ms of the server's time
+__all__ = ["RedisStore"]
 
 
 class RedisStore:
@@ -95,15 +96,32 @@ class RedisStore:
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
+    # More than a store ----------------------------------------------------------------------------
+
+    @property
+    def news(self) -> RedisNews:
+        """What was announced to those who share this namespace."""
+        return RedisNews(self._redis, self._layout)
+
+    def vectors(self, name: str) -> StoredVectors:
+        """An index of entries that have vectors, for servers with the query engine.
+
+        Args:
+            name: what the keys of these entries begin with.
+        """
+        from agentperf_core.cache.vectors.redis import StoredVectors
+
+        return StoredVectors(self._redis, self._layout, name)
+
     # Store: each step written once ----------------------------------------------------------------
 
     def get(self, key: str) -> bytes | None:
         """The value, or `None` if it is absent, expired, or not one of ours."""
-        return run(self._get(key))
+        return run(get(self._redis, self._layout, key, self._bus))
 
     async def aget(self, key: str) -> bytes | None:
         """Like `get`."""
-        return await arun(self._get(key))
+        return await arun(get(self._redis, self._layout, key, self._bus))
 
     def set(self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str] = ()) -> None:
         """Keep a value in place of what was there, of whatever type that is."""
@@ -125,19 +143,19 @@ class RedisStore:
 
     def invalidate(self, tag: str) -> int:
         """Forget every entry with this tag, in steps of 500; how many there were."""
-        return run(self._invalidate(tag))
+        return run(invalidate(self._redis, self._layout, tag))
 
     async def ainvalidate(self, tag: str) -> int:
         """Like `invalidate`."""
-        return await arun(self._invalidate(tag))
+        return await arun(invalidate(self._redis, self._layout, tag))
 
     def clear(self) -> int:
         """Forget what begins with our namespace (SCAN and UNLINK); how many entries there were."""
         names = self._redis.names(self._layout.everything())
-        gone, batch = 0, list(islice(names, _BATCH))
+        gone, batch = 0, list(islice(names, BATCH))
         while batch:
             gone += self._entries_among(batch, self._redis.send_all(self._layout.unlink(batch)))
-            batch = list(islice(names, _BATCH))
+            batch = list(islice(names, BATCH))
         return gone
 
     async def aclear(self) -> int:
@@ -145,7 +163,7 @@ class RedisStore:
         gone, batch = 0, list[bytes]()
         async for name in self._redis.anames(self._layout.everything()):
             batch.append(name)
-            if len(batch) == _BATCH:
+            if len(batch) == BATCH:
                 done = await self._redis.asend_all(self._layout.unlink(batch))
                 gone += self._entries_among(batch, done)
                 batch.clear()
@@ -170,6 +188,14 @@ class RedisStore:
         """Like `try_lead`."""
         return bool(await self._redis.asend(self._layout.lead(key, holder, ttl_s)))
 
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Let the lease go on, if `holder` still has it (compared and extended in one step)."""
+        return bool(self._redis.send(self._layout.keep_leading(key, holder, ttl_s)))
+
+    async def akeep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Like `keep_leading`."""
+        return bool(await self._redis.asend(self._layout.keep_leading(key, holder, ttl_s)))
+
     def stop_leading(self, key: str, holder: str) -> None:
         """End the lease if `holder` still has it (compared and deleted in one step)."""
         self._redis.send(self._layout.stop_leading(key, holder))
@@ -186,44 +212,9 @@ class RedisStore:
         """Close the store's own clients of this event loop and of threads."""
         await self._redis.aclose()
 
-    # Flows ----------------------------------------------------------------------------------------
-
-    def _get(self, key: str) -> Flow[bytes | None]:
-        try:
-            raw: bytes | None = yield from self._redis.one(self._layout.get(key))
-            return None if raw is None else unframed(raw)
-        except CodecError as error:
-            odd: Exception = error
-        except self._redis.refusal as error:
-            if not str(error).startswith("WRONGTYPE"):
-                raise
-            odd = error
-        # A miss, and no failure of the server: the guard shall go on asking for other keys.
-        self._bus.fault("cache.store", odd)
-        return None
-
     def _set(self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str]) -> Flow[None]:
-        tagging = self._layout.tag(key, ttl_s, tags) if tags else []
         setting = self._layout.set(key, value, ttl_s, tags)
-        if tagging and self._redis.is_cluster:
-            # Other nodes answer for other tags: no value may be there before all its tags are.
-            yield from self._redis.all(tagging)
-            tagging = []
-        try:
-            yield from self._redis.all([*tagging, setting])
-        except self._redis.refusal:
-            # A pipeline runs to its end, past a tag that was refused: nothing could invalidate it.
-            yield from self._redis.one(self._layout.delete(key))
-            raise
-
-    def _invalidate(self, tag: str) -> Flow[int]:
-        gone = 0
-        while True:
-            keys: list[bytes] = yield from self._redis.one(self._layout.tagged(tag, _BATCH))
-            if not keys:
-                return gone
-            *deleted, _ = yield from self._redis.all(self._layout.untag(tag, keys))
-            gone += sum(deleted)
+        return put(self._redis, self._layout, key, setting, ttl_s=ttl_s, tags=tags)
 
     def _entries_among(self, names: Sequence[bytes], gone: Sequence[int]) -> int:
         is_entry = self._layout.is_entry

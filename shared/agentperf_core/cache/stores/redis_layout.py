@@ -2,9 +2,11 @@
 
 ===============  =====================================================================
 `ns:e:KEY`       an entry: a byte for the version, one for the number of tags, 8 bytes
-                 per tag (its digest), then the value
+                 per tag (its digest), then the value; with a vector beside it, a hash that
+                 has these bytes as `p`, see `vectors.redis`
 `ns:t:TAG`       the keys with a tag, as a sorted set by the time when each ends
 `ns:l:KEY`       who leads for a key
+`ns:n:CHANNEL`   the last news of a channel, as a stream
 ===============  =====================================================================
 
 Every command and script touches one key, so they work on a cluster whatever slots the keys fall in.
@@ -21,13 +23,15 @@ from typing import TypeAlias
 
 from agentperf_core.errors import CodecError, ConfigError
 
-__all__ = ["Command", "Layout", "framed", "unframed"]
+__all__ = ["Command", "Layout", "framed", "milliseconds", "unframed"]
 
 Command: TypeAlias = "tuple[str | bytes | int, ...]"
 
 _VERSION = 0xA1
 _DIGEST = 8
 _MOST_TAGS = 255
+_MOST_NEWS = 5000
+_NEWS_S = 7 * 24 * 3600
 _LONGEST_MS = 10**15  # 30 000 years; the sum with the time must fit into what Redis counts with
 
 # The set ends with its longest-lived entry. PEXPIREAT GT would say so too, from Redis 7 on.
@@ -45,6 +49,7 @@ return 1"""
 
 _DELETE_IF_TAGGED = f"""\
 local head = redis.pcall('GETRANGE', KEYS[1], 0, {1 + _DIGEST * _MOST_TAGS})
+if type(head) ~= 'string' then head = redis.pcall('HGET', KEYS[1], 'p') end
 if type(head) ~= 'string' or string.byte(head, 1) ~= {_VERSION} then return 0 end
 for number = 1, string.byte(head, 2) or 0 do
   local start = 3 + (number - 1) * {_DIGEST}
@@ -53,6 +58,10 @@ for number = 1, string.byte(head, 2) or 0 do
   end
 end
 return 0"""
+
+_EXTEND_IF_EQUAL = """\
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])"""
 
 _DELETE_IF_EQUAL = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -75,23 +84,32 @@ class Layout:
         self._entry = f"{namespace}:e:".encode()
         self._tag = f"{namespace}:t:".encode()
         self._lease = f"{namespace}:l:".encode()
+        self._news = f"{namespace}:n:".encode()
+
+    def name(self, key: str) -> bytes:
+        """What an entry is called in Redis."""
+        return self._entry + _bytes(key)
 
     def get(self, key: str) -> Command:
         """The framed value of a key."""
-        return ("GET", self._entry + _bytes(key))
+        return ("GET", self.name(key))
+
+    def get_beside(self, key: str) -> Command:
+        """The framed value of a key that also has a vector."""
+        return ("HGET", self.name(key), "p")
 
     def set(self, key: str, value: bytes, ttl_s: float | None, tags: Sequence[str]) -> Command:
         """Keep a value; without time left, forget what there was."""
         if ttl_s is not None and ttl_s <= 0:
             return self.delete(key)
-        command: Command = ("SET", self._entry + _bytes(key), framed(value, tags))
-        return command if ttl_s is None else (*command, "PX", _ms(ttl_s))
+        command: Command = ("SET", self.name(key), framed(value, tags))
+        return command if ttl_s is None else (*command, "PX", milliseconds(ttl_s))
 
     def tag(self, key: str, ttl_s: float | None, tags: Sequence[str]) -> list[Command]:
         """Enter a key under its tags: to be done before `set`, so that no tag is ever missing."""
         if ttl_s is not None and ttl_s <= 0:
             return []
-        left = "" if ttl_s is None else _ms(ttl_s)
+        left = "" if ttl_s is None else milliseconds(ttl_s)
         return [
             ("EVAL", _ADD_TAG, 1, self._tag + _bytes(tag), _bytes(key), left)
             for tag in dict.fromkeys(tags)
@@ -99,7 +117,7 @@ class Layout:
 
     def delete(self, key: str) -> Command:
         """Forget a key; the answer is 1 if it was there."""
-        return ("UNLINK", self._entry + _bytes(key))
+        return ("UNLINK", self.name(key))
 
     def tagged(self, tag: str, count: int) -> Command:
         """Up to `count` keys that were entered under a tag."""
@@ -115,19 +133,34 @@ class Layout:
 
     def lead(self, key: str, holder: str, ttl_s: float) -> Command:
         """Take the lease of a key, if nobody has it."""
-        return ("SET", self._lease + _bytes(key), _bytes(holder), "NX", "PX", _ms(ttl_s))
+        return ("SET", self._lease + _bytes(key), _bytes(holder), "NX", "PX", milliseconds(ttl_s))
+
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> Command:
+        """Let the lease go on, if it is still the holder's; the answer is 1 if it is."""
+        name = self._lease + _bytes(key)
+        return ("EVAL", _EXTEND_IF_EQUAL, 1, name, _bytes(holder), milliseconds(ttl_s))
 
     def stop_leading(self, key: str, holder: str) -> Command:
         """Give the lease back, if it is still the holder's."""
         return ("EVAL", _DELETE_IF_EQUAL, 1, self._lease + _bytes(key), _bytes(holder))
+
+    def announce(self, channel: str, text: str) -> list[Command]:
+        """Add to the news of a channel: the first answer is their place."""
+        name = self._news + _bytes(channel)
+        adding: Command = ("XADD", name, "MAXLEN", "~", _MOST_NEWS, "*", "t", _bytes(text))
+        return [adding, ("EXPIRE", name, _NEWS_S)]
+
+    def news(self, channel: str, since: bytes) -> Command:
+        """The news of a channel, those at the place `since` and all after them."""
+        return ("XRANGE", self._news + _bytes(channel), since, "+")
 
     def entries(self, prefix: str) -> bytes:
         """The pattern of the entries whose key starts with `prefix`."""
         return self._entry + re.sub(rb"([*?\[\]\\^])", rb"\\\1", _bytes(prefix)) + b"*"
 
     def everything(self) -> bytes:
-        """The pattern of all that `clear` forgets: entries and tags, not leases."""
-        return f"{self.namespace}:[et]:*".encode()
+        """The pattern of all that `clear` forgets: entries, tags and news, not leases."""
+        return f"{self.namespace}:[etn]:*".encode()
 
     def unlink(self, names: Iterable[bytes]) -> list[Command]:
         """Forget keys of Redis, each by itself: they may live on different nodes."""
@@ -173,7 +206,13 @@ def unframed(raw: bytes) -> bytes:
     return raw[2 + _DIGEST * raw[1] :]
 
 
-def _ms(ttl_s: float) -> int:
+def milliseconds(ttl_s: float) -> int:
+    """A time to live as Redis takes it.
+
+    Example:
+        >>> milliseconds(1.5), milliseconds(1e-9)
+        (1500, 1)
+    """
     # At least one: Redis takes no zero.
     return max(1, int(min(ttl_s * 1000, _LONGEST_MS)))
 

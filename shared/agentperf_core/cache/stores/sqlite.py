@@ -158,6 +158,12 @@ class SQLiteStore:
             now = self._clock.time()
             return self._rows.lead(connection, blob(key), blob(holder), ttl_s, now)
 
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Let the lease go on, if `holder` still has it."""
+        with self._file.transaction() as connection:
+            now = self._clock.time()
+            return self._rows.keep_leading(connection, blob(key), blob(holder), ttl_s, now)
+
     def stop_leading(self, key: str, holder: str) -> None:
         """End the lease if `holder` still has it."""
         with self._file.transaction() as connection:
@@ -203,6 +209,10 @@ class SQLiteStore:
     async def atry_lead(self, key: str, holder: str, ttl_s: float) -> bool:
         """Like `try_lead`."""
         return await self._file.arun(self.try_lead, key, holder, ttl_s)
+
+    async def akeep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Like `keep_leading`."""
+        return await self._file.arun(self.keep_leading, key, holder, ttl_s)
 
     async def astop_leading(self, key: str, holder: str) -> None:
         """Like `stop_leading`."""

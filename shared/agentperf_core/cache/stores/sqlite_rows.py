@@ -142,6 +142,16 @@ class Rows:
         """Take the lease of a key, if nobody has it."""
         return connection.execute(_LEAD, (self._id, key, holder, now + ttl_s, now)).rowcount == 1
 
+    def keep_leading(
+        self, connection: sqlite3.Connection, key: bytes, holder: bytes, ttl_s: float, now: float
+    ) -> bool:
+        """Let the lease of a key go on, if it is still the holder's."""
+        kept = connection.execute(
+            f"UPDATE leases SET expires = ? WHERE {OF_KEY} AND holder = ? AND expires > ?",  # noqa: S608
+            (now + ttl_s, self._id, key, holder, now),
+        )
+        return kept.rowcount == 1
+
     def stop_leading(self, connection: sqlite3.Connection, key: bytes, holder: bytes) -> None:
         """Give the lease back, if it is still the holder's."""
         connection.execute(

@@ -86,6 +86,11 @@ class TieredStore:
         return self._l2.in_process
 
     @property
+    def inner(self) -> Store:
+        """What outlives this process: `l2`."""
+        return self._l2
+
+    @property
     def has_leases(self) -> bool:
         """Whether `l2` has leases; without, everybody leads."""
         return self._leases is not None
@@ -149,6 +154,14 @@ class TieredStore:
     async def atry_lead(self, key: str, holder: str, ttl_s: float) -> bool:
         """Like `try_lead`."""
         return self._leases is None or await self._leases.atry_lead(key, holder, ttl_s)
+
+    def keep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Let the lease in `l2` go on, if `holder` still has it."""
+        return self._leases is None or self._leases.keep_leading(key, holder, ttl_s)
+
+    async def akeep_leading(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Like `keep_leading`."""
+        return self._leases is None or await self._leases.akeep_leading(key, holder, ttl_s)
 
     def stop_leading(self, key: str, holder: str) -> None:
         """End the lease in `l2` if `holder` still has it."""

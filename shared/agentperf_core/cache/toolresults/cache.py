@@ -18,7 +18,9 @@ from agentperf_core.cache.stores import MemoryStore, Store, checked
 from agentperf_core.cache.stores.guarded import guarded
 from agentperf_core.cache.toolresults.calls import Caller
 from agentperf_core.cache.toolresults.entries import Call, Found, recall
+from agentperf_core.cache.toolresults.notes import Notes
 from agentperf_core.cache.toolresults.refresh import Refreshes, in_this_context
+from agentperf_core.cache.toolresults.stats import ToolStats
 from agentperf_core.cache.toolresults.types import (
     RememberedToolError,
     ToolDecision,
@@ -29,7 +31,7 @@ from agentperf_core.cache.toolresults.types import (
 )
 from agentperf_core.cache.toolresults.writes import Writes
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
-from agentperf_core.events import BUS, DecisionMade, EventBus
+from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, Step
 
 __all__ = [
@@ -46,6 +48,9 @@ T = TypeVar("T")
 
 class ToolResultCache:
     """Serves equal tool calls from a store and joins equal calls in flight.
+
+    Calls of a tool that is `read_only` or `idempotent` are joined even where `ttl_s` says that
+    nothing is kept; `cache_scope` and the tenant say whose calls are equal.
 
     One cache for all tools of an application: a call of a tool that writes makes the results of
     those that read forgotten, in this cache. A store that fails is a miss, and the tool runs.
@@ -83,6 +88,7 @@ class ToolResultCache:
         self._bus = bus
         self._guarded = guarded(self.store, clock=clock, bus=bus)
         self._writes = Writes(self._guarded, [checked(s) for s in answers], clock=clock, bus=bus)
+        self._notes = Notes(self.store, clock=clock, bus=bus)
         self._caller = Caller(self._guarded, self._writes, clock=clock, bus=bus)
         self._flight = SingleFlight[bytes](max_wait_s)
         self._refreshes = Refreshes(clock=clock, bus=bus)
@@ -134,7 +140,11 @@ class ToolResultCache:
             joined.fail(GeneratorExit())  # those who wait by now find it in the store, too
             return found.give()
         result, decision = yield from self._caller.lead(call, step, joined)
-        return self._mark(result, codec, self._note(decision))
+        return self._notes.mark(result, codec, self._notes.call(decision))
+
+    def stats(self) -> ToolStats:
+        """What was done so far, tool by tool."""
+        return self._notes.counter.snapshot()
 
     def invalidate(self, *tags: str) -> Flow[int]:
         """Forget the results with any of these tags, and those just being made; how many."""
@@ -173,6 +183,8 @@ class ToolResultCache:
         return Call(request, policy, codec, key, self._writes.stamp(request.tags))
 
     def _look(self, call: Call[T], refresh: Step[T] | None) -> Flow[Found[T] | None]:
+        if not call.kept:
+            return None
         try:
             raw = yield from Step(self._guarded.get, self._guarded.aget, call.key)
         except Exception as error:
@@ -202,7 +214,7 @@ class ToolResultCache:
                 return None
             if not self._writes.intact(call.request.tags, made_at):
                 return None
-        self._note(found.decision)
+        self._notes.call(found.decision)
         return found
 
     def _refresh(self, call: Call[T], step: Step[T]) -> Flow[None]:
@@ -210,7 +222,9 @@ class ToolResultCache:
         joined = yield from self._flight.join((call.key, call.stamp))
         if isinstance(joined, Lead):
             _, decision = yield from self._caller.lead(call, step, joined)
-            self._note(replace(decision, reason=f"{decision.reason}, behind a stale result"))
+            self._notes.refresh(
+                replace(decision, reason=f"{decision.reason}, behind a stale result")
+            )
 
     def _past(self, request: ToolRequest, result: T, codec: ToolResultCodec[T], reason: str) -> T:
         """The result of a call that goes past the cache."""
@@ -222,22 +236,4 @@ class ToolResultCache:
             expires_at=self._clock.time() + ttl_s if ttl_s is not None else None,
             tags=request.tags,
         )
-        return self._mark(result, codec, self._note(decision))
-
-    def _note(self, decision: ToolDecision) -> ToolDecision:
-        self._bus.emit(
-            DecisionMade(
-                room="tool_cache",
-                outcome=decision.outcome,
-                reason=decision.reason,
-                details=decision.record(),
-            )
-        )
-        return decision
-
-    def _mark(self, result: T, codec: ToolResultCodec[T], decision: ToolDecision) -> T:
-        try:
-            return codec.mark(result, decision)
-        except Exception as error:
-            self._bus.fault("tool_cache.mark", error)
-            return result
+        return self._notes.mark(result, codec, self._notes.call(decision))

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from agentperf_core.cache.flight.single import Lead
 from agentperf_core.cache.stores import Store
-from agentperf_core.cache.toolresults.entries import Call, Fresh, judge, judge_error
+from agentperf_core.cache.toolresults.entries import KEEPS_NONE, Call, Fresh, judge, judge_error
 from agentperf_core.cache.toolresults.types import ToolDecision
 from agentperf_core.cache.toolresults.writes import Notices, Writes
 from agentperf_core.clock import Clock
@@ -44,7 +44,8 @@ class Caller:
         before: Notices = None
         with lead:
             try:
-                before = yield from self._writes.notices(call.request.tags)
+                if call.kept:
+                    before = yield from self._writes.notices(call.request.tags)
                 result = yield from step
             except Exception as error:
                 yield from self._failed(call, error, lead, started, before)
@@ -52,6 +53,9 @@ class Caller:
             except BaseException as error:
                 lead.fail(error)
                 raise
+        if not (call.kept or lead.awaited):
+            lead.land(None)
+            return result, call.decision("bypass", reason=KEEPS_NONE)
         now, fresh = self._clock.time(), None
         try:
             try:
@@ -63,7 +67,9 @@ class Caller:
                 refusal = "it is not plain data"
         finally:
             lead.land(fresh.raw if fresh is not None else None)
-        expires_at = fresh.expires_at if fresh is not None else now + (call.policy.ttl_s or 0.0)
+        expires_at = None
+        if call.kept:
+            expires_at = fresh.expires_at if fresh is not None else now + (call.policy.ttl_s or 0.0)
         if refusal is None:
             return result, call.decision("miss", expires_at=expires_at)
         return result, call.decision("bypass", reason=refusal, expires_at=expires_at)

@@ -16,10 +16,11 @@ from agentperf_core.cache.toolresults.types import (
 )
 from agentperf_core.toolpolicy import ToolPolicy
 
-__all__ = ["Call", "Found", "Fresh", "judge", "judge_error", "recall"]
+__all__ = ["KEEPS_NONE", "Call", "Found", "Fresh", "judge", "judge_error", "recall"]
 
 T = TypeVar("T")
 
+KEEPS_NONE = "its policy keeps no results"
 _REASONS: Mapping[Outcome, str] = {
     "hit": "an equal call was made before",
     "coalesced": "an equal call was in flight",
@@ -48,6 +49,11 @@ class Call(Generic[T]):
         return ToolDecision(
             outcome=outcome, tool=request.tool, key=self.key[:16], tags=request.tags, **fields
         )
+
+    @property
+    def kept(self) -> bool:
+        """Whether its result may be kept; else it is shared with equal calls in flight at most."""
+        return self.policy.ttl_s is not None
 
     def ttl_s(self, *, failed: bool) -> float | None:
         """Seconds that a result of this call may be served."""
@@ -115,7 +121,9 @@ def _fresh(
     raw = pack(Entry(body=body, made_at=now, took_s=took_s))
     ttl_s, limit = call.ttl_s(failed=failed), call.policy.max_bytes
     refusal = None
-    if ttl_s is None:
+    if not call.kept:
+        refusal = KEEPS_NONE
+    elif ttl_s is None:
         refusal = "it is an error"
     elif len(raw) > limit:
         refusal = f"it has {len(raw)} bytes, and max_bytes={limit}"
@@ -145,8 +153,9 @@ def recall(
         outcome,
         age_s=max(now - entry.made_at, 0.0),
         saved_s=entry.took_s,
-        stale=stale and not failed,
-        expires_at=expires_at,
+        stale=stale and not failed and call.kept,
+        # A policy that says nothing of time does not limit what is built on a shared result.
+        expires_at=expires_at if call.kept else None,
     )
     text = body.get("error")
     found: Found[T]

@@ -134,6 +134,8 @@ class ToolRequest:
         tenant: whose results these are.
         run: id of the run, for `cache_scope="run"`.
         session: id of the session, for `cache_scope="session"`.
+        of_the_run: whether the tool is given something of the run that no argument shows (its
+            state, its config), so that its result must not leave the run or the session.
     """
 
     tool: str
@@ -144,6 +146,7 @@ class ToolRequest:
     tenant: str | None = None
     run: str | None = None
     session: str | None = None
+    of_the_run: bool = False
     tags: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -159,13 +162,18 @@ def tool_key(request: ToolRequest, policy: ToolPolicy) -> str:
     that count.
 
     Raises:
-        Unkeyable: if the call must not share its result: its policy keeps none, it asks for a fresh
-            one, its scope is not known, or an argument has no canonical form.
+        Unkeyable: if the call must not share its result: its policy neither keeps nor shares any,
+            it asks for a fresh one, its scope is not known or too wide, or an argument has no
+            canonical form.
     """
-    if policy.ttl_s is None:
+    if policy.ttl_s is None and not policy.repeatable:
         msg = "its policy keeps no results"
         raise Unkeyable(msg)
     scope = policy.cache_scope
+    if request.of_the_run and scope == "global":
+        msg = "the tool is given the run's state or config, and cache_scope='global'; "
+        msg += "say 'run' or 'session'"
+        raise Unkeyable(msg)
     ids = {"run": request.run, "session": request.session, "global": ""}
     owner = ids[scope]
     if owner is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from agentperf_core.errors import AgentPerfError
@@ -85,12 +86,19 @@ class RemoteVectorIndex(Protocol):
     A server that cannot be reached raises what its client raises: who uses the index guards it.
     """
 
-    def available(self) -> Flow[str | None]:
-        """Why the server cannot do this, as a sentence, or `None` if it can."""
+    def available(self, dim: int) -> Flow[str | None]:
+        """Why the server cannot search vectors of `dim` numbers, or `None` if it can."""
         ...
 
     def add(
-        self, scope: str, ident: str, vector: Vector, *, payload: bytes, ttl_s: float | None
+        self,
+        scope: str,
+        ident: str,
+        vector: Vector,
+        *,
+        payload: bytes,
+        ttl_s: float | None,
+        tags: Sequence[str] = (),
     ) -> Flow[None]:
         """Add a unit vector, in place of what `ident` had in this scope.
 
@@ -100,6 +108,7 @@ class RemoteVectorIndex(Protocol):
             vector: of length 1.
             payload: comes back with a match.
             ttl_s: seconds to keep it; `None` for as long as there is room.
+            tags: what a store that the index belongs to forgets it by.
         """
         ...
 

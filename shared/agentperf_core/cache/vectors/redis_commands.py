@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
-from agentperf_core.cache.stores.redis_layout import Command
+from agentperf_core.cache.stores.redis_layout import (
+    Command,
+    Layout,
+    framed,
+    milliseconds,
+    unframed,
+)
 from agentperf_core.cache.vectors.base import RemoteMatch, Vector
+from agentperf_core.errors import CodecError
 
 __all__ = [
-    "PUT",
     "Place",
     "count",
     "create",
@@ -18,6 +25,7 @@ __all__ = [
     "knn_own",
     "knn_shared",
     "matches",
+    "put",
     "says",
     "total",
 ]
@@ -26,7 +34,7 @@ __all__ = [
 _CANDIDATES = 100
 
 # One command, so that no crash leaves an entry without its end.
-PUT = """\
+_PUT = """\
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'v', ARGV[1], 'p', ARGV[2], 's', ARGV[3])
 if ARGV[4] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
@@ -35,20 +43,48 @@ return 1"""
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a scope is: the index of all, its tag there, and the size of its vectors."""
+    """Where a scope is: the index of all, its tag there, and the size of its vectors.
 
-    shared: str
+    Attributes:
+        layout: what entries are called in Redis.
+        name: what the keys of the entries begin with.
+        tag: the scope's.
+        dim: how many numbers a vector has.
+    """
+
+    layout: Layout
+    name: str
     tag: str
     dim: int
 
     @property
+    def shared(self) -> str:
+        """The index of all scopes."""
+        return self.layout.name(f"{self.name}{self.dim}").decode()
+
+    @property
     def own(self) -> str:
-        """The name of its own index."""
+        """The index of this scope alone."""
         return f"{self.shared}:{self.tag}"
 
-    def entry(self, ident: str) -> bytes:
+    def key(self, ident: str) -> str:
         """The key of an entry."""
-        return f"{self.own}:{ident}".encode("utf-8", "surrogatepass")
+        return f"{self.name}{self.dim}:{self.tag}:{ident}"
+
+
+def put(
+    place: Place,
+    ident: str,
+    vector: Vector,
+    payload: bytes,
+    *,
+    ttl_s: float | None,
+    tags: Sequence[str],
+) -> Command:
+    """Keep an entry with its vector."""
+    name = place.layout.name(place.key(ident))
+    ends = "" if ttl_s is None else milliseconds(ttl_s)
+    return ("EVAL", _PUT, 1, name, vector.tobytes(), framed(payload, tags), place.tag, ends)
 
 
 def knn_own(place: Place, query: Vector, k: int) -> Command:
@@ -107,14 +143,19 @@ def says(error: Exception, *phrases: str) -> bool:
     return any(phrase in text for phrase in phrases)
 
 
-def matches(answer: Any, prefix: int) -> Iterable[RemoteMatch]:
-    """What a search found; `prefix` is how long the keys are before the ident."""
+def matches(answer: Any, place: Place) -> Iterable[RemoteMatch]:
+    """What a search found in a scope."""
+    prefix = len(place.layout.name(place.key("")))
     for key, fields in _documents(answer):
         distance, payload = fields.get(b"d"), fields.get(b"p")
-        # An entry whose time ended between the search and the reading of its fields has none.
-        if distance is not None and payload is not None:
+        # An entry whose time ended between the search and the reading of its fields has none, and
+        # what anybody else has put there is none of ours.
+        if distance is None or payload is None:
+            continue
+        with suppress(CodecError):
+            found = unframed(payload)
             cosine = min(1.0, max(-1.0, 1.0 - float(distance)))
-            yield RemoteMatch(key[prefix:].decode("utf-8", "surrogatepass"), cosine, payload)
+            yield RemoteMatch(key[prefix:].decode("utf-8", "surrogatepass"), cosine, found)
 
 
 def _documents(answer: Any) -> Iterable[tuple[bytes, dict[bytes, bytes]]]:

@@ -1,24 +1,27 @@
-"""What is declared of a tool: whether its results may be kept, for whom, and what it touches.
+"""What is declared of a tool: what it touches, how it may be run, and what may be kept of it.
 
-Nothing is assumed of a tool: one without a policy, or with the default policy, is never cached.
+Nothing is assumed of a tool: one without a policy, or with the default policy, is never cached,
+repeated, shared between equal calls, or run before it is asked for.
 """
 
 from __future__ import annotations
 
 import math
-import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from agentperf_core.errors import ConfigError, require_positive
+from agentperf_core.toolpolicy._tags import ALL, fields_of, fill, names_of
+from agentperf_core.toolpolicy.substitute import Substitute
 
 __all__ = ["CacheScope", "ToolPolicy"]
 
 CacheScope: TypeAlias = Literal["run", "session", "global"]
 
-_ALL = "*"
-_SECONDS = ("ttl_s", "stale_ttl_s", "negative_ttl_s")
+_KEPT = ("ttl_s", "stale_ttl_s", "negative_ttl_s")
+_SECONDS = (*_KEPT, "timeout_s", "retry_wait_s", "breaker_s")
+_COUNTS = ("max_concurrency", "breaker", "rate", "max_bytes")
 _NAMES = ("ignore_args", "key_args", "volatile_args", "reads", "writes")
 
 
@@ -48,6 +51,18 @@ class ToolPolicy:
         reads: tags of what it reads.
         writes: tags of what it writes.
         max_bytes: results above this are not kept, in bytes of their stored form.
+        timeout_s: seconds a call may take once it runs; `None` for no limit of its own.
+        max_concurrency: how many calls of it may run at once; `None` for no limit of its own.
+        rate: calls per second on average, with bursts of one second's worth; `None` for no limit.
+        exclusive: name of a group of tools of which one call runs at a time, in order.
+        retries: how often a call that raised or took too long is made again.
+        retry_wait_s: seconds before the first repetition; twice as long before each further one,
+            and shortened at random by up to a half.
+        breaker: failures in a row after which calls are turned away; `None` for never.
+        breaker_s: seconds between trials while they are.
+        substitute: a light function to answer in place of the tool, see `Substitute`.
+        priority: who waits with a higher one runs first.
+        prefetch: it may be called on a guess, before anybody asks; what comes of it is kept.
 
     Raises:
         ConfigError: if two settings contradict each other, or a value cannot mean anything.
@@ -72,12 +87,23 @@ class ToolPolicy:
     reads: Sequence[str] = ()
     writes: Sequence[str] = ()
     max_bytes: int = 1024 * 1024
+    timeout_s: float | None = None
+    max_concurrency: int | None = None
+    rate: float | None = None
+    exclusive: str | None = None
+    retries: int = 0
+    retry_wait_s: float = 0.1
+    breaker: int | None = None
+    breaker_s: float = 30.0
+    substitute: Substitute | Callable[..., Any] | None = None
+    priority: float = 0
+    prefetch: bool = False
 
     def __post_init__(self) -> None:
         for name in _NAMES:
-            object.__setattr__(self, name, _names(name, getattr(self, name)))
+            object.__setattr__(self, name, names_of(name, getattr(self, name)))
         seconds = {name: getattr(self, name) for name in _SECONDS}
-        require_positive(**seconds, max_bytes=self.max_bytes)
+        require_positive(**seconds, **{name: getattr(self, name) for name in _COUNTS})
         for name, value in seconds.items():
             if value is not None and math.isinf(value):
                 msg = f"{name} must be a number of seconds, got {value!r}; give a finite one"
@@ -88,9 +114,34 @@ class ToolPolicy:
                 "leave it out for 'global'"
             )
             raise ConfigError(msg)
-        for contradiction in self._contradictions():
+        if self.substitute is not None:
+            object.__setattr__(self, "substitute", Substitute.of(self.substitute))
+        for contradiction in (*self._contradictions(), *self._odd_calls()):
             raise ConfigError(contradiction)
         self._check_templates()
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether one call may stand for several: it may be shared, repeated and started early."""
+        return self.read_only or self.idempotent
+
+    def _odd_calls(self) -> Iterator[str]:
+        if not _is_count(self.retries):
+            yield (
+                f"retries must be a whole number >= 0, got {self.retries!r}; leave it out for none"
+            )
+        elif self.retries and not self.repeatable:
+            yield (
+                f"retries={self.retries!r} needs read_only=True or idempotent=True, got False for "
+                "both; declare that a call may be made again, or drop retries"
+            )
+        if self.prefetch and not (self.read_only and self.ttl_s is not None):
+            yield (
+                f"prefetch=True needs read_only=True and ttl_s, got read_only={self.read_only!r} "
+                f"and ttl_s={self.ttl_s!r}; declare both, or drop prefetch"
+            )
+        if self.exclusive is not None and not self.exclusive:
+            yield "exclusive names a group, got ''; leave it out for none"
 
     def _contradictions(self) -> Iterator[str]:
         if self.ttl_s is not None and self.writes:
@@ -100,12 +151,12 @@ class ToolPolicy:
             )
         if self.read_only and self.writes:
             yield f"read_only=True and writes={self.writes!r} exclude each other; drop one"
-        if self.ttl_s is not None and not self.read_only and not self.idempotent:
+        if self.ttl_s is not None and not self.repeatable:
             yield (
                 f"ttl_s={self.ttl_s!r} needs read_only=True or idempotent=True, got False for "
                 "both; declare that a call may be left out, or drop ttl_s"
             )
-        for name in _SECONDS[1:]:
+        for name in _KEPT[1:]:
             if getattr(self, name) is not None and self.ttl_s is None:
                 yield f"{name}={getattr(self, name)!r} needs ttl_s, got ttl_s=None; set ttl_s too"
         if self.key_args is not None and self.ignore_args:
@@ -117,7 +168,7 @@ class ToolPolicy:
     def _check_templates(self) -> None:
         for setting in ("reads", "writes"):
             for template in cast("tuple[str, ...]", getattr(self, setting)):
-                for name in _fields(setting, template):
+                for name in fields_of(setting, template):
                     if setting == "reads" and not self.counts(name):
                         # Two calls would share a result and differ in what it is forgotten by.
                         msg = (
@@ -135,68 +186,30 @@ class ToolPolicy:
 
     def tags_read(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
         """The tags of a result, by which a write makes it forgotten."""
+        return self._tags_of(self.reads, arguments)
+
+    def tags_touched(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+        """The tags of all that it reads or writes: a call that writes one of them disturbs it."""
+        return self._tags_of((*self.reads, *self.writes), arguments)
+
+    def _tags_of(self, templates: Sequence[str], arguments: Mapping[str, Any]) -> tuple[str, ...]:
         tags: list[str] = []
-        for template in self.reads:
-            tag, family = _fill(template, arguments)
-            tags += (tag,) if family is None else (tag, family + _ALL)
+        for template in templates:
+            tag, family = fill(template, arguments)
+            tags += (tag,) if family is None else (tag, family + ALL)
         return tuple(dict.fromkeys(tags))
 
     def tags_written(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
         """The tags whose results are forgotten after a call."""
         tags: list[str] = []
         for template in self.writes:
-            tag, family = _fill(template, arguments)
+            tag, family = fill(template, arguments)
             if family is None:
                 tags.append(tag)
             else:
-                tags += (family + _ALL,) if tag == family else (tag, family)
+                tags += (family + ALL,) if tag == family else (tag, family)
         return tuple(dict.fromkeys(tags))
 
 
-def _names(setting: str, value: object) -> tuple[str, ...] | None:
-    if value is None and setting == "key_args":
-        return None
-    if not isinstance(value, str) and isinstance(value, Iterable):
-        names = tuple(cast("Iterable[object]", value))
-        if all(isinstance(name, str) for name in names):
-            return cast("tuple[str, ...]", names)
-    msg = f"{setting} must be a list of names, got {value!r}; write [{value!r}] for one"
-    raise ConfigError(msg)
-
-
-def _fields(setting: str, template: str) -> list[str]:
-    """The arguments that a template names."""
-    hint = "write it as 'orders', 'orders:*' or 'orders:{order_id}'"
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as error:
-        msg = f"{setting} holds tags, got {template!r} ({error}); {hint}"
-        raise ConfigError(msg) from error
-    fields = [(name, form, turn) for _, name, form, turn in parts if name is not None]
-    plain = all(name.isidentifier() and not form and not turn for name, form, turn in fields)
-    if not plain or not parts or not parts[0][0] or template == _ALL:
-        msg = f"{setting} holds tags that begin with a fixed name, got {template!r}; {hint}"
-        raise ConfigError(msg)
-    return [name for name, _, _ in fields]
-
-
-def _fill(template: str, arguments: Mapping[str, Any]) -> tuple[str, str | None]:
-    """A tag and the family that it belongs to, `None` for a tag of its own.
-
-    A tag that is its own family means all of the family.
-    """
-    if template.endswith(_ALL) and "{" not in template:
-        family = template[: -len(_ALL)]
-        return family, family
-    if "{" not in template:
-        return template, None
-    family = template.partition("{")[0]
-    values: dict[str, str] = {}
-    for _, name, _, _ in string.Formatter().parse(template):
-        if name is None:
-            continue
-        value = arguments.get(name)
-        if isinstance(value, bool) or not isinstance(value, (str, int)):
-            return family, family
-        values[name] = str(value)
-    return template.format_map(values), family
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

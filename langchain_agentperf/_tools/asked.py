@@ -1,0 +1,124 @@
+"""What a runnable is asked for: the calls in its input, and the tools that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NoReturn, cast
+
+from langchain_core.messages import AIMessage
+from langchain_core.tools import BaseTool
+from langchain_core.tools import tool as make_tool
+from pydantic import ValidationError
+
+from agentperf_core.errors import ConfigError
+from agentperf_core.flow import Flow, Step
+from agentperf_core.tools import ToolExecutor, ToolFailure
+from langchain_agentperf._tools.bound import async_side, wrong_arguments
+from langchain_agentperf._tools.results import Result
+
+__all__ = ["NOWHERE", "ToolCalls", "calls_in", "refused", "tools_by_name"]
+
+
+class ToolCalls:
+    """How one tool is called.
+
+    Args:
+        tool: the tool.
+        executor: where it runs when it is sync and awaited.
+    """
+
+    __slots__ = ("_async_side", "tool")
+
+    def __init__(self, tool: BaseTool, executor: ToolExecutor) -> None:
+        self.tool = tool
+        self._async_side = async_side(tool, executor)
+
+    def invoke(self, call: Mapping[str, Any], config: Any) -> Result:
+        """Call it.
+
+        Raises:
+            ToolFailure: if its schema refuses the arguments.
+            BaseException: what it raises.
+        """
+        try:
+            return self.tool.invoke(cast("Any", call), config)
+        except ValidationError as error:
+            raise wrong_arguments(self.tool, error) or error from error.__cause__
+
+    async def ainvoke(self, call: Mapping[str, Any], config: Any) -> Result:
+        """Like `invoke`."""
+        try:
+            return await self._async_side(call, config)
+        except ValidationError as error:
+            raise wrong_arguments(self.tool, error) or error from error.__cause__
+
+
+def tools_by_name(tools: Sequence[BaseTool | Callable[..., Any]]) -> dict[str, BaseTool]:
+    """Tools by name; functions become tools.
+
+    Raises:
+        ConfigError: if two have one name.
+    """
+    found: dict[str, BaseTool] = {}
+    for given in tools:
+        tool = given if isinstance(given, BaseTool) else make_tool(given)
+        if found.setdefault(tool.name, tool) is not tool:
+            msg = f"tools are called by name, got two of the name {tool.name!r}; rename one"
+            raise ConfigError(msg)
+    return found
+
+
+def calls_in(given: Any, messages_key: str) -> Sequence[Mapping[str, Any]]:
+    """The calls that are asked for, also those whose arguments could not be read.
+
+    Args:
+        given: an `AIMessage`, messages, a state with messages, or calls in LangChain's form.
+        messages_key: where messages are in a state.
+
+    Raises:
+        ConfigError: if there is no `AIMessage`.
+    """
+    found: Any = given
+    if isinstance(given, Mapping):
+        state = cast("Mapping[str, Any]", given)
+        found = [state] if state.get("type") == "tool_call" else state.get(messages_key)
+    elif not isinstance(given, (AIMessage, list)):
+        found = getattr(given, messages_key, None)
+    messages = cast("list[Any]", found if isinstance(found, list) else [found])
+    last: Any = messages[-1] if messages else None
+    if isinstance(last, dict) and cast("dict[str, Any]", last).get("type") == "tool_call":
+        return messages
+    for message in reversed(messages):
+        if isinstance(message, AIMessage):
+            broken = [call for call in message.invalid_tool_calls if call["id"]]
+            return cast("Sequence[Mapping[str, Any]]", [*message.tool_calls, *broken])
+    kind = type(cast("object", given)).__name__
+    msg = (
+        f"the executor wants the AIMessage with the calls, got a {kind} without; "
+        "give the message, a list that it ends, or a state with them"
+    )
+    raise ConfigError(msg)
+
+
+def refused(call: Mapping[str, Any], names: Sequence[str]) -> Callable[[Step[Any]], Flow[NoReturn]]:
+    """The way of a call with which nothing can be done; it ends before any tool."""
+    name = str(call["name"])
+    kind: Literal["arguments", "unknown"] = "arguments" if name in names else "unknown"
+    msg = (
+        f"tool {name!r} got arguments that are no JSON object"
+        if name in names
+        else f"there is no tool {name!r}, try one of {', '.join(names)}"
+    )
+
+    def refuse(_: Step[Any]) -> Flow[NoReturn]:
+        raise ToolFailure(msg, tool=name, kind=kind, elapsed_s=0.0)
+
+    return refuse
+
+
+async def _nowhere() -> NoReturn:
+    raise NotImplementedError
+
+
+NOWHERE: Step[Any] = Step(lambda: None, _nowhere)
+"""The step of a call that gets nowhere."""

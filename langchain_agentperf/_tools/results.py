@@ -1,0 +1,101 @@
+"""Tool messages as the core's executor and registry of substitutes read and make them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
+
+from langchain_core.messages import ToolMessage
+from langgraph import errors
+from langgraph.prebuilt import tool_node
+from langgraph.types import Command
+
+from agentperf_core.tools import ToolFailure, ToolRun
+from agentperf_core.types import ToolCall
+from langchain_agentperf._events import steers
+from langchain_agentperf._tools.marks import mark_of, marked
+
+__all__ = ["MessageResults", "NotedResults", "Result", "passes"]
+
+Result: TypeAlias = ToolMessage | Command[Any] | list[ToolMessage | Command[Any]]
+"""What a call of a tool gives a graph; a tool may give several."""
+
+
+def passes(error: BaseException) -> bool:
+    """Whether an error steers the graph instead of saying that the tool failed.
+
+    An interrupt, a command to the parent graph, or a person's answer that does not fit the question
+    and has to be given again.
+    """
+    return steers(error) or _is_invalid_resume(error)
+
+
+def _is_no_resume(_: BaseException) -> bool:
+    return False
+
+
+_written = cast("Any", tool_node).msg_content_output  # has no complete types
+# A LangGraph without it never marks such errors.
+_is_invalid_resume = getattr(errors, "is_invalid_resume", _is_no_resume)
+
+
+class MessageResults:
+    """Results of tools as messages for a model.
+
+    Args:
+        raises: errors that end the run instead of being told to the model.
+    """
+
+    def __init__(self, raises: Sequence[type[BaseException]] = ()) -> None:
+        self._raises = tuple(raises)
+
+    def failed(self, result: Result) -> bool:
+        """Whether the tool says that it failed."""
+        return isinstance(result, ToolMessage) and result.status == "error"
+
+    def passes(self, error: BaseException) -> bool:
+        """Whether an error ends or steers the run."""
+        return passes(error) or isinstance(error, self._raises)
+
+    def of_failure(self, call: ToolCall, failure: ToolFailure) -> Result:
+        """An error message for the model, with the tool's name, the cause and the time."""
+        return ToolMessage(str(failure), name=call.name, tool_call_id=call.id, status="error")
+
+    def of_value(self, call: ToolCall, value: Any) -> Result:
+        """What a plain function returned, written as LangGraph writes what tools return."""
+        if isinstance(value, ToolMessage):
+            return value.model_copy(update={"name": call.name, "tool_call_id": call.id})
+        if isinstance(value, Command):
+            return cast("Command[Any]", value)
+        return ToolMessage(_written(value), name=call.name, tool_call_id=call.id)
+
+    def mark(self, result: Result, run: ToolRun) -> Result:
+        """The message with how the call went; a command has no place for it."""
+        if not isinstance(result, ToolMessage):
+            return result
+        record = run.record()
+        if not run.attempts:
+            # Whoever answered further in has said how: a substitute, say.
+            record |= {
+                name: said
+                for name, said in mark_of(result).get("tool", {}).items()
+                if name in {"outcome", "reason", "substitute"}
+            }
+        return marked(result, tool=record)
+
+
+class NotedResults(MessageResults):
+    """The same for one call of a tool that may be substituted.
+
+    Attributes:
+        run: how the call went, if something answered in place of the tool.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run: ToolRun | None = None
+
+    def mark(self, result: Result, run: ToolRun) -> Result:
+        """Note it, too."""
+        self.run = run
+        return super().mark(result, run)

@@ -1,0 +1,1 @@
+"""Agents and workflows whose tool calls run at once and come back in order."""

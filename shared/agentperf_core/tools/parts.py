@@ -1,0 +1,75 @@
+"""What the calls of one executor share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from agentperf_core.breaker import Breaker
+from agentperf_core.clock import Clock
+from agentperf_core.events import EventBus
+from agentperf_core.toolpolicy import ToolPolicy
+from agentperf_core.tools.inside import inside
+from agentperf_core.tools.limits import Limits
+from agentperf_core.tools.pool import ThreadPool
+
+__all__ = ["Parts"]
+
+T = TypeVar("T")
+
+
+class Parts:
+    """What the calls of an executor share.
+
+    Attributes:
+        limits: who may run.
+        pool: threads for sync tools.
+        clock: where the time comes from.
+        bus: where faults and decisions go.
+        orphans: async calls given up that did not end at once.
+    """
+
+    def __init__(self, *, limits: Limits, pool: ThreadPool, clock: Clock, bus: EventBus) -> None:
+        self.limits = limits
+        self.pool = pool
+        self.clock = clock
+        self.bus = bus
+        self.orphans: set[asyncio.Task[Any]] = set()
+        self._breakers: dict[str, Breaker] = {}
+
+    def leave_behind(self, task: asyncio.Task[Any]) -> None:
+        """Cancel a task and forget it, but keep it from the garbage until it has ended."""
+        task.cancel()
+        self.orphans.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.orphans.discard(task)
+        if not task.cancelled():
+            task.exception()  # asyncio logs what nobody has looked at
+
+    def breaker(self, tool: str, policy: ToolPolicy) -> Breaker | None:
+        """The breaker of a tool; `None` if its policy asks for none."""
+        if policy.breaker is None:
+            return None
+        found = self._breakers.get(tool)
+        if found is None:
+            made = Breaker(failures=policy.breaker, open_s=policy.breaker_s, clock=self.clock)
+            found = self._breakers.setdefault(tool, made)
+        return found
+
+    async def offload(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Run a sync function in the pool; the async side of a tool that has none.
+
+        One that is cancelled goes on as an orphan, and the call that it belongs to says so.
+        """
+        job = self.pool.submit(partial(function, *args, **kwargs))
+        try:
+            return await asyncio.wrap_future(job.future)
+        except asyncio.CancelledError:
+            under_way = inside()
+            if job.abandon() and under_way is not None:
+                under_way.run.orphaned = True
+            raise

@@ -1,0 +1,1 @@
+"""Rules of prefetch learnt from recorded runs."""

@@ -1,0 +1,101 @@
+"""The order of calls of one message that a framework hands out one by one.
+
+`ToolExecutor.call_all` sees all calls of a message and knows which must wait for which. An agent
+that starts each call by itself shows only one at a time, in the order in which its threads happen
+to arrive: here a call waits for the earlier ones that it would disturb.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+from agentperf_core.accounting.deadline import clamped
+from agentperf_core.errors import require_positive
+from agentperf_core.flow import Flow, Step
+from agentperf_core.tools.waits import waiting_for
+
+__all__ = ["Turns"]
+
+T = TypeVar("T")
+
+_MOST_MESSAGES = 1024
+
+
+class _Turn:
+    """One call: whether it has begun, and when it has ended."""
+
+    __slots__ = ("begun", "ended")
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.ended: Future[None] = Future()
+
+
+class Turns:
+    """Lets calls of one message wait for earlier ones; safe under threads and event loops.
+
+    Args:
+        late_s: seconds to wait for an earlier call that has not begun. One that never comes was
+            answered elsewhere: before the run was resumed, or by a person.
+
+    Raises:
+        ConfigError: if `late_s` is not above zero.
+
+    Example:
+        >>> from agentperf_core.flow import run
+        >>> async def move() -> str:
+        ...     return "moved"
+        >>> turns = Turns()
+        >>> run(turns.after(("run", "message"), "b", ["a"], Step(lambda: "moved", move)))
+        'moved'
+    """
+
+    def __init__(self, *, late_s: float = 1.0) -> None:
+        require_positive(late_s=late_s)
+        self._late_s = late_s
+        self._messages: OrderedDict[Hashable, dict[str, _Turn]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def after(
+        self, message: Hashable, call_id: str, earlier: Sequence[str], step: Step[T]
+    ) -> Flow[T]:
+        """Make a call once the earlier ones have ended, however they did.
+
+        Args:
+            message: what tells the message from all others.
+            call_id: id of the call.
+            earlier: ids of those to wait for; none for a call that only others wait for.
+            step: makes the call.
+        """
+        turn = self._turn(message, call_id)
+        try:
+            for other in earlier:
+                yield from self._ended(self._turn(message, other))
+            turn.begun = True
+            result = yield from step
+        except BaseException:
+            # It may have been interrupted, and comes again when the run is resumed.
+            self._messages.get(message, {}).pop(call_id, None)
+            raise
+        finally:
+            if not turn.ended.done():  # else somebody makes the call again
+                turn.ended.set_result(None)
+        return result
+
+    def _ended(self, turn: _Turn) -> Flow[None]:
+        """Wait for the end of a call, or of the time to do so."""
+        if not (yield from waiting_for(turn.ended, clamped(self._late_s))) and turn.begun:
+            yield from waiting_for(turn.ended, clamped(None))
+
+    def _turn(self, message: Hashable, call_id: str) -> _Turn:
+        with self._lock:
+            calls = self._messages.get(message)
+            if calls is None:
+                calls = self._messages[message] = {}
+                while len(self._messages) > _MOST_MESSAGES:
+                    self._messages.popitem(last=False)
+            return calls.setdefault(call_id, _Turn())
