@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from agentperf_core.cache.semantic.axes import OPPOSED_PREFIXES
 
-__all__ = ["alike", "negates"]
+__all__ = ["affixed", "alike", "negates"]
 
 _NEGATING = ("un", "dis", "in", "im", "il", "ir", "non", "de", "mis", "anti", "a", "counter")
 _OPPOSED = tuple(prefix for pair in OPPOSED_PREFIXES for prefix in pair)
+_AFFIXES = tuple({*_NEGATING, *_OPPOSED})
 
 
 def alike(x: str, y: str, *, names: bool = False) -> bool:
@@ -17,6 +18,9 @@ def alike(x: str, y: str, *, names: bool = False) -> bool:
         >>> alike("transfer", "trasnfer"), alike("verify", "verification"), alike("visa", "vista")
         (True, True, False)
     """
+    # Of the pairs that are tried most begin differently.
+    if x[:1] != y[:1] and x[:2] != y[1::-1]:
+        return False
     if any(c.isdigit() for c in x + y):
         return False
     if len(x) > len(y):
@@ -48,10 +52,20 @@ def _slips(x: str, y: str, most: int) -> bool:
     return len(y) <= 2 or (len(y) == 3 and sorted(x) == sorted(y))
 
 
+def affixed(word: str) -> bool:
+    """Whether a word can be one of the two that `negates` is true of; never false for both.
+
+    Example:
+        >>> affixed("unlock"), affixed("careless"), affixed("lock")
+        (True, True, False)
+    """
+    return word.startswith(_AFFIXES) or word.endswith("less")
+
+
 def negates(x: str, y: str) -> bool:
     """Whether one word is the other with "un-", "-less" and the like, or with an opposed prefix."""
     short, long = (x, y) if len(x) < len(y) else (y, x)
-    # The prefixes are looked at first, all at once: this runs for every pair of words.
+    # The prefixes are looked at first, all at once: this runs for many pairs of words.
     if (
         len(short) >= 3
         and long.startswith(_NEGATING)

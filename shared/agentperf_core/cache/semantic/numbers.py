@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from agentperf_core.cache.semantic.words import groups, in_order
@@ -89,14 +90,16 @@ class Numbers:
         sure: value and unit of every quantity, in order of value.
         maybe: values of words that are numbers only sometimes.
         values: the values of `sure`, in the order of the text.
+        counts: how often each of the values stands there.
     """
 
-    __slots__ = ("maybe", "sure", "values")
+    __slots__ = ("counts", "maybe", "sure", "values")
 
     def __init__(self, sure: Sequence[Quantity], maybe: Sequence[Quantity]) -> None:
         self.sure = tuple(sorted(sure))
         self.maybe = frozenset(value for value, _ in maybe)
         self.values = tuple(value for value, _ in sure)
+        self.counts = Counter(self.values)
 
     def __bool__(self) -> bool:
         return bool(self.sure)

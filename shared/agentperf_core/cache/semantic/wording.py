@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from agentperf_core.cache.semantic import words
 from agentperf_core.cache.semantic.axes import axes
+from agentperf_core.cache.semantic.forms import affixed
 from agentperf_core.cache.semantic.frames import kind_of, language_of
 from agentperf_core.cache.semantic.numbers import Numbers, read_numbers
 from agentperf_core.cache.semantic.spelling import expanded, stem
@@ -62,6 +63,7 @@ class Wording:
         content: normal forms of the content words, in order; synonyms folded.
         bag: the set of `content`.
         spelled: content word as written, for each normal form.
+        affixed: normal forms of the content words that may deny another one, see `affixed`.
         numbers: quantities with units.
         marks: identifiers, addresses and quoted strings.
         names: capitalised words inside a sentence, in normal form.
@@ -74,8 +76,9 @@ class Wording:
     """
 
     __slots__ = (
-        "bag", "content", "fresh", "kind", "language", "marks", "names", "negations", "numbers",
-        "poles", "roles", "signature", "small_poles", "spelled", "stems", "task", "text", "tokens",
+        "affixed", "bag", "content", "fresh", "kind", "language", "marks", "names", "negations",
+        "numbers", "poles", "roles", "signature", "small_poles", "spelled", "stems", "task", "text",
+        "tokens",
     )  # fmt: skip
 
     def __init__(self, text: str) -> None:
@@ -94,7 +97,7 @@ class Wording:
         self._read_content(low)
         self.names = _names(plain)
         self._read_poles()
-        self.fresh = any(token in words.FRESH for token in self.tokens)
+        self.fresh = not words.FRESH.isdisjoint(self.tokens)
         self.task = _is_task(self.tokens)
 
     @staticmethod
@@ -136,6 +139,7 @@ class Wording:
         self.content = tuple(content)
         self.bag = frozenset(content)
         self.spelled = spelled
+        self.affixed = frozenset(normal for normal, token in spelled.items() if affixed(token))
         self.roles = tuple(roles)
         per_role: dict[str, list[str]] = {}
         for governed, word in roles:
@@ -189,6 +193,8 @@ def _merged(tokens: list[str]) -> list[str]:
 def _marks(plain: str, tokens: tuple[str, ...]) -> frozenset[str]:
     marks = {match.strip().lower() for match in _QUOTED.findall(plain)}
     for token in tokens:
+        if token.isalpha():  # most are
+            continue
         if "@" in token or "://" in token or "_" in token:
             marks.add(token)
         elif not token[0].isdigit() and any(c.isdigit() for c in token) and token[0].isalpha():
