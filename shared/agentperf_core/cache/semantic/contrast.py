@@ -211,8 +211,9 @@ def _reversed_within(a: Wording, b: Wording) -> bool:
     """Words under one small word in another order; "A and B" is the same as "B and A"."""
     if _JOINED.intersection(a.tokens) and _JOINED.intersection(b.tokens):
         return False
-    for role in a.signature.keys() & b.signature.keys():
-        first, second = list(a.signature[role]), list(b.signature[role])
+    governed_a, governed_b = a.governed(), b.governed()
+    for role in governed_a.keys() & governed_b.keys():
+        first, second = governed_a[role], governed_b[role]
         if first == second or sorted(first) != sorted(second):
             continue
         # A clause that moved as a whole ("if ..., how ...") is a rotation of the other.

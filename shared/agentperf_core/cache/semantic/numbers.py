@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from agentperf_core.cache.semantic.words import groups, in_order
 
-__all__ = ["Numbers", "read_numbers"]
+__all__ = ["NONE", "Numbers", "is_numeric", "read_numbers"]
 
 Quantity = tuple[float, str]  # value, unit ("" if none is named)
 
@@ -106,6 +106,17 @@ class Numbers:
 
 
 NONE = Numbers((), ())
+
+
+def is_numeric(token: str) -> bool:
+    """Whether a token is a number or may be one; without any, a text has no numbers.
+
+    Example:
+        >>> [is_numeric(token) for token in ("5kg", "twenty", "half", "kg")]
+        [True, True, True, False]
+    """
+    known = token in _VALUES or token in _ORDINALS or token in _MAYBE
+    return known or token[0].isdigit() or token[0] in CURRENCIES
 
 
 def read_numbers(tokens: Sequence[str]) -> Numbers:

@@ -99,9 +99,8 @@ class SemanticTier:
 
     def glance(self, question: Question) -> Looked | None:
         """Like `look`, with what is known without waiting."""
-        texts = _texts(question)
-        known = [vector for text in texts if (vector := self.embedder.peek(text)) is not None]
-        return self._judged(question, Asked(*known)) if len(known) == len(texts) else None
+        known = self.embedder.known(_texts(question))
+        return self._judged(question, Asked(*known)) if known is not None else None
 
     def learn(
         self,
