@@ -64,7 +64,7 @@ class RedisVectorIndex:
         client: a `redis.Redis`, instead of `url`.
         async_client: the same of `redis.asyncio`.
         namespace: what our keys and indexes begin with; `clear` touches no others.
-        timeout_s: seconds for every connection, read and write.
+        timeout_s: seconds for every connection, read and write; awaited, for a whole command.
         large: from how many vectors on a scope gets an index of its own, which is forgotten with
             its entries when nobody searched or added to it for a week.
         clock: when to look again how large a scope is.
