@@ -9,7 +9,7 @@ from agentperf_core.telemetry import Closing, Opening, SpanKind, input_digest
 from agentperf_core.types import Usage
 from langchain_agentperf._answers import cache_mark
 from langchain_agentperf._events import Answered
-from langchain_agentperf._facts import usage_of
+from langchain_agentperf._facts import plain_reason, usage_of
 
 __all__ = ["answer", "broken", "chain", "model", "retrieved", "retriever", "tool"]
 
@@ -63,16 +63,16 @@ def retrieved(documents: int) -> Closing:
 
 def answer(answered: Answered) -> Closing:
     """Usage and model of an answer; what was saved, for one from a cache."""
+    model, reason, messages, total = answered
     usages: list[Usage] = []
     cache: Mapping[str, Any] | None = None
-    for mark, reported in answered.messages:
+    for mark, reported in messages:
         served, spent = _cached(mark, reported)
         cache = cache or served
         if spent is not None:
             usages.append(spent)
-    reason = answered.finish_reason
-    noted = {"finish_reason": reason} if reason is not None else None
-    return Closing(_spent(usages, _total(answered.total)), answered.model, cache, noted)
+    noted = {"finish_reason": plain_reason(reason)} if reason is not None else None
+    return Closing(_spent(usages, _total(total)), model, cache, noted)
 
 
 def broken(answered: Answered | None, chunks: int) -> Closing:
