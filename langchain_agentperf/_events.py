@@ -17,7 +17,7 @@ from agentperf_core.events import BUS
 from langchain_agentperf._answers import MARK
 from langchain_agentperf._facts import finish_reason_of
 
-__all__ = ["Answered", "answered", "carries", "hash_of", "model_of", "name_of", "steers"]
+__all__ = ["Answered", "answered", "carries", "hash_of", "name_of", "steers"]
 
 
 def name_of(serialized: Mapping[str, Any] | None) -> str:
@@ -26,14 +26,6 @@ def name_of(serialized: Mapping[str, Any] | None) -> str:
     if serialized:
         found = serialized.get("name") or (serialized.get("id") or [None])[-1]
     return str(found or "chain")
-
-
-def model_of(metadata: Mapping[str, Any] | None, params: Mapping[str, Any] | None) -> str | None:
-    """The model by the name that its integration reports."""
-    model = metadata.get("ls_model_name") if metadata else None
-    if model is None and params:
-        model = params.get("model") or params.get("model_name")
-    return model if isinstance(model, str) else None
 
 
 def hash_of(asked: object) -> int:

@@ -22,6 +22,8 @@ from langchain_agentperf._streams import Streams
 
 __all__ = ["Listener"]
 
+_NO_PARAMS: Mapping[str, Any] = {}
+
 
 class Listener(BaseCallbackHandler):
     """Records the runs that it is told of."""
@@ -86,12 +88,12 @@ class Listener(BaseCallbackHandler):
     ) -> None:
         """Open the span of a chat model."""
         named = name or serialized.get("name") or _events.name_of(serialized)
-        model = metadata.get("ls_model_name") if metadata else None
-        if not isinstance(model, str):
-            model = _events.model_of(metadata, invocation_params)
+        params = invocation_params or _NO_PARAMS
+        model = params.get("model") or params.get("model_name")
         history = messages[0] if messages else ()
         last = history[-1].content if history else ""
         said = hash(last) if isinstance(last, str) else _events.hash_of(last)
+        model = model if isinstance(model, str) else None
         asked = (named, tags, metadata, model, len(history), said)
         self.recorder.start_lazily(run_id, parent_run_id, _spans.model, asked)
 
@@ -109,7 +111,9 @@ class Listener(BaseCallbackHandler):
     ) -> None:
         """Open the span of a completion model."""
         named = name or _events.name_of(serialized)
-        model = _events.model_of(metadata, event.get("invocation_params"))
+        params = event.get("invocation_params") or _NO_PARAMS
+        model = params.get("model") or params.get("model_name")
+        model = model if isinstance(model, str) else None
         said = _events.hash_of(prompts[0] if prompts else "")
         asked = (named, tags, metadata, model, said)
         self.recorder.start_lazily(run_id, parent_run_id, _spans.model, asked)

@@ -27,16 +27,19 @@ def chain(name: str, tags: Iterable[str], metadata: _Metadata, parent: object) -
 
 
 def model(
-    name: str, tags: Iterable[str], metadata: _Metadata, asked: str | None, *said: int
+    name: str, tags: Iterable[str], metadata: _Metadata, param: str | None, *said: int
 ) -> Opening:
-    """A call of a model, by the model's name if its integration reports one.
+    """A call of a model, by the model's name if its integration reports one or has it as a `param`.
 
     Repeated calls have the same model and the same `said`: the length of the history and the hash
     of the last message.
     """
+    reported = metadata or {}
+    named = reported.get("ls_model_name")
+    asked = param if named is None else named if isinstance(named, str) else None
     known = asked or name
     mark = input_digest("\0".join(map(str, (known, *said))))
-    provider = (metadata or {}).get("ls_provider")
+    provider = reported.get("ls_provider")
     return Opening(SpanKind.LLM, known, asked, provider, _noted(tags, metadata, input_hash=mark))
 
 

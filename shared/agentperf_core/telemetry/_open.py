@@ -161,9 +161,9 @@ class RunTable:
                 if span.end_ns is None:
                     self.open.pop(key_of(span.id), None)
                     span.end_ns, span.status = now_ns, "unfinished"
-            for key in run.overflow or ():
+            overflow, run.overflow = run.overflow, None
+            for key in overflow or ():
                 self.open.pop(key, None)
-            run.overflow = None
             self._done.append(run)
             return True
 

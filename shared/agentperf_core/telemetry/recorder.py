@@ -238,6 +238,6 @@ class Recorder:
         self._table.forget()
 
     def _make_room(self) -> None:
-        stale = self._table.surplus()
-        if stale is not None and self._table.close(stale, self._now()):
-            self._outlet.export(stale)
+        while (stale := self._table.surplus()) is not None:
+            if self._table.close(stale, self._now()):
+                self._outlet.export(stale)
