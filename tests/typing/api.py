@@ -169,8 +169,8 @@ def telemetry() -> None:
     recorder.start("id", SpanKind.LLM, "chat", parent_id=7, model="big", attributes={"x": 1})
     recorder.chunk("id")
     recorder.annotate("id", finish_reason="stop")
-    assert_type(recorder.start_lazily("lazy", None, Opening, SpanKind.TOOL, "lookup"), bool)
-    recorder.end_lazily("lazy", Closing, Usage(), error="no answer")
+    assert_type(recorder.start_lazily("lazy", None, Opening, (SpanKind.TOOL, "lookup")), bool)
+    recorder.end_lazily("lazy", Closing, (Usage(),), error="no answer")
     assert_type(recorder.is_open("lazy"), bool)
     recorder.end("id", usage=Usage(), error=ValueError("x"), status="cancelled", cache={})
     with recorder.span("tool", "lookup", order=7):
