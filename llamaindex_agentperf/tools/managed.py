@@ -61,7 +61,7 @@ class ManagedTool(WrappedTool):
         >>> tool = ManagedTool(get_order, policy=ToolPolicy(read_only=True, timeout_s=2))
         >>> output = tool.call(order_id=7)
         >>> output.is_error, output.content
-        (True, "tool 'get_order' gave no result after 0.00 s: LookupError: no order 7")
+        (True, "tool 'get_order' gave no result after ... s: LookupError: no order 7")
     """
 
     def __init__(

@@ -37,15 +37,24 @@ def module_of(file: Path) -> ModuleType:
         raise
 
 
+def file_of(value: object) -> str | None:
+    """Where a function or the methods of a class are written; `__module__` says another thing."""
+    functions = [value, *(vars(value).values() if isinstance(value, type) else ())]
+    for one in functions:
+        inner = inspect.unwrap(one) if callable(one) else one
+        if isinstance(inner, FunctionType) and not inner.__code__.co_filename.startswith("<"):
+            return inner.__code__.co_filename
+    return None
+
+
 def examples_of(module: ModuleType) -> list[doctest.DocTest]:
     """The examples of a module, and of classes that show themselves under another one's name."""
     finder = doctest.DocTestFinder()
     found = finder.find(module)
     package = module.__name__.partition(".")[0]
     for name, value in vars(module).items():
-        inner = inspect.unwrap(value) if isinstance(value, FunctionType) else value
-        if isinstance(inner, FunctionType) and inner.__code__.co_filename != module.__file__:
-            continue  # a function that is only imported here
+        if file_of(value) not in {None, module.__file__}:
+            continue  # only imported here
         # The adapters' roots put their own name into `__module__` of what they export.
         if getattr(value, "__module__", None) == package != module.__name__:
             scope = vars(module).copy()
