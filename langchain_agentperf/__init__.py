@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
     from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
+    from langchain_agentperf.middleware.tool_prefetch import ToolPrefetchMiddleware
     from langchain_agentperf.middleware.tool_substitute import ToolSubstituteMiddleware
     from langchain_agentperf.nodes import NodeCache, message_state_key
     from langchain_agentperf.profiles import model_profile
     from langchain_agentperf.tools.cached import cached_tool
     from langchain_agentperf.tools.executor import ToolExecutor
     from langchain_agentperf.tools.node import PerfToolNode
+    from langchain_agentperf.tools.plan import arun_plan, run_plan
 
 __all__ = [
     "CachedChatModel",
@@ -36,11 +38,14 @@ __all__ = [
     "TieredCache",
     "ToolCacheMiddleware",
     "ToolExecutor",
+    "ToolPrefetchMiddleware",
     "ToolSubstituteMiddleware",
+    "arun_plan",
     "cached_tool",
     "latency_callback",
     "message_state_key",
     "model_profile",
+    "run_plan",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -57,11 +62,14 @@ __getattr__, __dir__ = lazy_exports(
         "TieredCache": "caches.exact",
         "ToolCacheMiddleware": "middleware.tool_cache",
         "ToolExecutor": "tools.executor",
+        "ToolPrefetchMiddleware": "middleware.tool_prefetch",
         "ToolSubstituteMiddleware": "middleware.tool_substitute",
+        "arun_plan": "tools.plan",
         "cached_tool": "tools.cached",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
+        "run_plan": "tools.plan",
     },
     needs="langchain_core",
     extra="langchain",

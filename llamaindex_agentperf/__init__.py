@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
     from llamaindex_agentperf.tools.manage import manage_tools
     from llamaindex_agentperf.tools.managed import ManagedTool
+    from llamaindex_agentperf.tools.plan import arun_plan, run_plan
+    from llamaindex_agentperf.tools.prefetch import prefetch_tools
     from llamaindex_agentperf.tools.substitute import SubstituteTool
 
 __all__ = [
@@ -34,10 +36,13 @@ __all__ = [
     "ParallelAgentWorkflow",
     "ParallelFunctionAgent",
     "SubstituteTool",
+    "arun_plan",
     "cached_tools",
     "instrument",
     "manage_tools",
     "model_profile",
+    "prefetch_tools",
+    "run_plan",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -52,10 +57,13 @@ __getattr__, __dir__ = lazy_exports(
         "ParallelAgentWorkflow": "agents.parallel",
         "ParallelFunctionAgent": "agents.parallel",
         "SubstituteTool": "tools.substitute",
+        "arun_plan": "tools.plan",
         "cached_tools": "tools.cached",
         "instrument": "instrumentation",
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
+        "run_plan": "tools.plan",
+        "prefetch_tools": "tools.prefetch",
     },
     needs="llama_index.core",
     extra="llamaindex",

@@ -8,10 +8,11 @@ from llama_index.core.tools import FunctionTool, ToolOutput
 from pydantic import PrivateAttr
 
 from agentperf_core.tools import ToolFailure, ToolRun
+from agentperf_core.tools.plain import plain_value
 from agentperf_core.types import ToolCall
 from llamaindex_agentperf.tools._codec import steers
 
-__all__ = ["MadeOutput", "OutputResults"]
+__all__ = ["MadeOutput", "OutputResults", "plain"]
 
 
 class MadeOutput(ToolOutput):
@@ -80,3 +81,12 @@ class OutputResults:
         if type(result) is MadeOutput:
             result._run = run  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - our own
         return result
+
+
+def plain(output: ToolOutput) -> Any:
+    """What a tool returned, as the plain value that references of a plan lead into."""
+    raw: object = output.raw_output
+    try:
+        return plain_value(raw)
+    except TypeError:
+        return plain_value(output.content)

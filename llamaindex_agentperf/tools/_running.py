@@ -59,23 +59,35 @@ class Running:
 
     def step(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step[ToolOutput]:
         """One call, inside the span of its wrapper; see `ToolFailure` for wrong arguments."""
-        return Step(self._in_thread, self._on_loop, args, kwargs)
+        return self._step(self._call, self._acall, args, kwargs)
 
     def alone(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step[ToolOutput]:
         """One call with a span of its own."""
-        call, acall = self._alone
-        return Step(partial(call, *args, **kwargs), partial(acall, *args, **kwargs))
+        return self._step(*self._alone, args, kwargs)
 
-    def _in_thread(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolOutput:
+    def _step(
+        self,
+        call: Callable[..., ToolOutput],
+        acall: Acall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Step[ToolOutput]:
+        return Step(partial(self._in_thread, call), partial(self._on_loop, acall), args, kwargs)
+
+    def _in_thread(
+        self, call: Callable[..., ToolOutput], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ToolOutput:
         try:
-            return self._call(*args, **kwargs)
+            return call(*args, **kwargs)
         except TypeError as error:
             self._check(args, kwargs, error)
             raise
 
-    async def _on_loop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolOutput:
+    async def _on_loop(
+        self, acall: Acall, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ToolOutput:
         try:
-            return await self._acall(*args, **kwargs)
+            return await acall(*args, **kwargs)
         except TypeError as error:
             self._check(args, kwargs, error)
             raise

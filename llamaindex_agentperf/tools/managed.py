@@ -13,10 +13,11 @@ from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.errors import require_instance
 from agentperf_core.flow import Flow
 from agentperf_core.toolpolicy import ToolPolicy, declared
-from agentperf_core.tools import ToolExecutor, ToolJob
+from agentperf_core.tools import Done, ToolExecutor, ToolJob
 from agentperf_core.types import ToolCall
 from llamaindex_agentperf.events import announce_run, waiting
 from llamaindex_agentperf.tools._arguments import Arguments
+from llamaindex_agentperf.tools._claims import CLAIMS
 from llamaindex_agentperf.tools._outputs import OutputResults
 from llamaindex_agentperf.tools._running import Running
 from llamaindex_agentperf.tools._sharing import Name, Sharing, Whose, detached
@@ -102,7 +103,12 @@ class ManagedTool(WrappedTool):
         return self._sharing.cache if self._sharing is not None else None
 
     def job(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, call_id: str = ""
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        call_id: str = "",
+        alone: bool = False,
     ) -> ToolJob[ToolOutput]:
         """One call as the executor takes it.
 
@@ -110,11 +116,12 @@ class ManagedTool(WrappedTool):
             args: positional arguments.
             kwargs: named ones, with the run's context if the tool takes it.
             call_id: the call's id, as the model gave it.
+            alone: whether it needs a span of its own, because this tool's is not around it.
         """
         named = self._arguments.of(args, kwargs)
         job: ToolJob[ToolOutput] = ToolJob(
             call=ToolCall(call_id, self._inner.metadata.get_name(), named),
-            step=self._running.step(args, kwargs),
+            step=(self._running.alone if alone else self._running.step)(args, kwargs),
             results=self._results,
             policy=self._policy,
         )
@@ -124,13 +131,22 @@ class ManagedTool(WrappedTool):
         return job
 
     def _flow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[ToolOutput]:
-        job = self.job(args, kwargs, call_id=calling.get())
-        wait = waiting()
-        if wait is not None:
-            job.queued, job.begun = wait.queued, wait.begun
-        done = yield from self._executor.call(job)
+        return (yield from self._done(args, kwargs)).result
+
+    def _done(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[Done[ToolOutput]]:
+        call_id = calling.get()
+        early = None
+        if call_id and not args:
+            early = CLAIMS.claim(ToolCall(call_id, self._inner.metadata.get_name(), kwargs))
+        if early is None:
+            job = self.job(args, kwargs, call_id=call_id)
+            wait = waiting()
+            if wait is not None:
+                job.queued, job.begun = wait.queued, wait.begun
+            early = self._executor.call(job)
+        done = yield from early
         announce_run(done.run)
-        return done.result
+        return done
 
     def _refresh(
         self, job: ToolJob[ToolOutput], args: tuple[Any, ...], kwargs: dict[str, Any]

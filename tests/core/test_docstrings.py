@@ -37,23 +37,13 @@ def module_of(file: Path) -> ModuleType:
         raise
 
 
-def file_of(value: object) -> str | None:
-    """Where a function or the methods of a class are written; `__module__` says another thing."""
-    functions = [value, *(vars(value).values() if isinstance(value, type) else ())]
-    for one in functions:
-        inner = inspect.unwrap(one) if callable(one) else one
-        if isinstance(inner, FunctionType) and not inner.__code__.co_filename.startswith("<"):
-            return inner.__code__.co_filename
-    return None
-
-
 def examples_of(module: ModuleType) -> list[doctest.DocTest]:
     """The examples of a module, and of classes that show themselves under another one's name."""
     finder = doctest.DocTestFinder()
     found = finder.find(module)
     package = module.__name__.partition(".")[0]
     for name, value in vars(module).items():
-        if file_of(value) not in {None, module.__file__}:
+        if home_of(value) not in {None, module.__file__}:
             continue  # only imported here
         # The adapters' roots put their own name into `__module__` of what they export.
         if getattr(value, "__module__", None) == package != module.__name__:
@@ -61,6 +51,16 @@ def examples_of(module: ModuleType) -> list[doctest.DocTest]:
             found += finder.find(value, f"{module.__name__}.{name}", module, globs=scope)
     # One object may have two names.
     return list({(test.lineno, test.docstring): test for test in found if test.examples}.values())
+
+
+def home_of(value: object) -> str | None:
+    """The file of a function, or of a class by its methods; `None` for anything else."""
+    methods = vars(value).values() if isinstance(value, type) else [value]
+    for method in methods:
+        inner = inspect.unwrap(method) if isinstance(method, FunctionType) else method
+        if isinstance(inner, FunctionType) and inner.__code__.co_filename != "<string>":
+            return inner.__code__.co_filename
+    return None
 
 
 @pytest.mark.parametrize("file", files_with_examples(), ids=lambda f: str(f.relative_to(ROOT)))
