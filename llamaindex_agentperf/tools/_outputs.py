@@ -19,9 +19,15 @@ class MadeOutput(ToolOutput):
     """An output that is not the tool's own: of a failure, or of a substitute."""
 
     _run: ToolRun | None = PrivateAttr(default=None)
+    _cause: Exception | None = PrivateAttr(default=None)
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
+
+    @property
+    def exception(self) -> Exception | None:
+        """What the tool raised, or what the executor says instead."""
+        return self._cause
 
     @property
     def agentperf(self) -> dict[str, Any] | None:
@@ -51,14 +57,15 @@ class OutputResults:
         """What an agent makes of an exception, with the cause of it and how long it took."""
         text = str(failure)
         cause = failure.__cause__
-        return MadeOutput(
+        output = MadeOutput(
             tool_name=call.name,
             content=text,
             raw_input=dict(call.arguments),
             raw_output=text,
             is_error=True,
-            exception=cause if isinstance(cause, Exception) else failure,
         )
+        output._cause = cause if isinstance(cause, Exception) else failure  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - our own
+        return output
 
     def of_value(self, call: ToolCall, value: Any) -> ToolOutput:
         """What the tool would make of the same value."""

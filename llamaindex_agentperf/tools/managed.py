@@ -90,7 +90,7 @@ class ManagedTool(WrappedTool):
         self._executor = executor or found.executor or ToolExecutor()
         self._arguments = Arguments(self)
         self._results = OutputResults(self)
-        self._running = Running(self._inner, self._executor, self._arguments.signature)
+        self._running = Running(self._inner, self._executor, self._arguments)
 
     @property
     def executor(self) -> ToolExecutor:
