@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
@@ -12,17 +11,27 @@ from langchain_core.tools import StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
+from plan_cases import (
+    BROKEN_OUTCOMES,
+    BROKEN_PLAN,
+    HOW,
+    MISTAKES,
+    PLAN,
+    broken,
+    cancelled,
+    meeting,
+    outcomes,
+    send,
+    writers,
+)
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from agentperf_core.errors import ConfigError
 from agentperf_core.telemetry import SpanKind
-from agentperf_core.toolpolicy import ToolPolicy, tool_policy
 from agentperf_core.tools import Done, PlannedCall
 from agentperf_core.tools import ToolExecutor as CoreExecutor
 from langchain_agentperf import LatencyCallbackHandler, ToolExecutor, arun_plan, run_plan
-
-HOW = pytest.mark.parametrize("how", ["sync", "async"])
 
 
 def made(how: str, *args: Any, **options: Any) -> list[Done[ToolMessage]]:
@@ -33,10 +42,6 @@ def made(how: str, *args: Any, **options: Any) -> list[Done[ToolMessage]]:
 
 def contents(done: list[Done[ToolMessage]]) -> list[object]:
     return [one.result.content for one in done]
-
-
-def outcomes(done: list[Done[ToolMessage]]) -> list[str]:
-    return [one.run.outcome for one in done]
 
 
 def get_user(name: str) -> dict[str, Any]:
@@ -54,18 +59,6 @@ def get_total(order_id: int) -> str:
 async def add(a: int, b: int) -> int:
     """Add."""
     return a + b
-
-
-def send(text: str) -> str:
-    """Send."""
-    return f"sent: {text}"
-
-
-PLAN: list[dict[str, Any]] = [
-    {"id": "mail", "tool": "send", "arguments": {"text": "${user.name} owes ${total} of $$5"}},
-    {"id": "total", "tool": "get_total", "arguments": {"order_id": "$user.orders[-1]"}},
-    {"id": "user", "tool": "get_user", "arguments": {"name": "Ada"}},
-]
 
 
 @HOW
@@ -100,14 +93,7 @@ def test_the_calls_of_a_message_are_a_plan():
 
 @HOW
 def test_calls_that_need_nothing_of_each_other_run_at_once(how: str):
-    both = threading.Barrier(2)
-
-    def meet() -> str:
-        """Wait for the other one."""
-        both.wait(timeout=20)
-        return "met"
-
-    plan = [PlannedCall("a", "meet"), PlannedCall("b", "meet")]
+    plan, meet = meeting()
     assert contents(made(how, plan, [meet])) == ["met", "met"]
 
 
@@ -146,22 +132,8 @@ def test_objects_and_numbers_arrive_as_the_schema_of_the_next_tool_says():
 
 
 def test_what_goes_wrong_costs_only_what_depends_on_it():
-    def broken() -> str:
-        """Break."""
-        raise LookupError("no such order")
-
-    plan = [
-        {"id": "a", "tool": "broken"},
-        {"id": "b", "tool": "send", "arguments": {"text": "$a"}},
-        {"id": "c", "tool": "pong"},
-        {"id": "d", "tool": "get_total", "arguments": {"order_id": "many"}},
-        {"id": "e", "tool": "send", "arguments": {"text": "$user.nmae"}},
-        {"id": "user", "tool": "get_user", "arguments": {"name": "Ada"}},
-    ]
-    done = run_plan(plan, [broken, send, get_total, get_user])
-    assert outcomes(done) == [
-        *("error", "dependency", "unknown", "arguments", "arguments", "ok"),
-    ]
+    done = run_plan(BROKEN_PLAN, [broken, send, get_user])
+    assert outcomes(done) == BROKEN_OUTCOMES
     assert [one.result.status for one in done] == ["error"] * 5 + ["success"]
     assert "LookupError: no such order" in str(done[0].result.content)
     assert "depends on 'a', which gave no result" in str(done[1].result.content)
@@ -205,21 +177,18 @@ def test_a_command_has_no_value_to_refer_to():
     assert "the result of 'a' is no plain value" in str(done[1].result.content)
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"policies": {"pong": ToolPolicy()}}, r"policies must name tools, got \['pong'\]"),
-        ({"executor": "mine"}, "executor must be a ToolExecutor"),
-        ({"tools": [send, send, get_user]}, "two of the name 'send'"),
-        ({"plan": "send"}, "a plan must be a list of calls"),
-        ({"plan": [{"id": "a"}]}, r"lacks \['tool'\]"),
-        ({"tools": ToolExecutor([send]), "policies": {}}, "has its own executor and policies"),
-    ],
-)
+@MISTAKES
 def test_mistakes_of_the_program_are_said_before_anything_runs(options: dict[str, Any], said: str):
     given: dict[str, Any] = {"plan": PLAN, "tools": [send], **options}
     with pytest.raises(ConfigError, match=said):
         run_plan(given.pop("plan"), given.pop("tools"), **given)
+
+
+def test_one_name_is_one_tool_and_a_tool_executor_has_its_settings():
+    with pytest.raises(ConfigError, match="two of the name 'send'"):
+        run_plan(PLAN, [send, tool(send)])
+    with pytest.raises(ConfigError, match="has its own executor and policies"):
+        run_plan(PLAN, ToolExecutor([send]), policies={})
 
 
 # Settings
@@ -227,24 +196,8 @@ def test_mistakes_of_the_program_are_said_before_anything_runs(options: dict[str
 
 def test_policies_hold_for_the_calls_of_a_plan():
     began: list[str] = []
-
-    @tool_policy(writes=["orders"])
-    def change(name: str) -> str:
-        """Change an order."""
-        began.append(name)
-        return name
-
-    def look(name: str) -> str:
-        """Look at orders."""
-        began.append(name)
-        return name
-
-    plan = [
-        PlannedCall("a", "change", {"name": "first"}),
-        PlannedCall("b", "look", {"name": "second"}),
-        PlannedCall("c", "change", {"name": "third"}),
-    ]
-    run_plan(plan, [change, look], policies={"look": ToolPolicy(reads=["orders"])})
+    plan, tools, policies = writers(began)
+    run_plan(plan, tools, policies=policies)
     assert began == ["first", "second", "third"]
 
 
@@ -304,22 +257,4 @@ def test_a_question_to_a_person_interrupts_the_graph_and_its_answer_resumes_the_
 
 
 async def test_a_cancelled_plan_cancels_its_calls():
-    begun, gone = asyncio.Event(), asyncio.Event()
-
-    @tool
-    async def hang() -> str:
-        """Hang."""
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            gone.set()
-        return ""
-
-    plan = [PlannedCall("a", "hang"), PlannedCall("b", "send", {"text": "$a"})]
-    task = asyncio.create_task(arun_plan(plan, [hang, send]))
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert gone.is_set()
+    assert await cancelled(arun_plan, tool)

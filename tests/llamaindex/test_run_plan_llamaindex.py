@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +18,27 @@ from llama_index.core.workflow import (
     Workflow,
     step,
 )
+from plan_cases import (
+    BROKEN_OUTCOMES,
+    BROKEN_PLAN,
+    HOW,
+    MISTAKES,
+    PLAN,
+    broken,
+    cancelled,
+    meeting,
+    outcomes,
+    send,
+    writers,
+)
 from pydantic import BaseModel
 
 from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.errors import ConfigError
 from agentperf_core.telemetry import SpanKind
-from agentperf_core.toolpolicy import ToolPolicy, tool_policy
+from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools import Done, PlannedCall, ToolExecutor
 from llamaindex_agentperf import ManagedTool, arun_plan, instrument, run_plan
-
-HOW = pytest.mark.parametrize("how", ["sync", "async"])
 
 
 def made(how: str, *args: Any, **options: Any) -> list[Done[ToolOutput]]:
@@ -39,10 +49,6 @@ def made(how: str, *args: Any, **options: Any) -> list[Done[ToolOutput]]:
 
 def contents(done: list[Done[ToolOutput]]) -> list[str]:
     return [one.result.content for one in done]
-
-
-def outcomes(done: list[Done[ToolOutput]]) -> list[str]:
-    return [one.run.outcome for one in done]
 
 
 class Order(BaseModel):
@@ -60,43 +66,30 @@ def get_user(name: str) -> User:
     return User(name, [7, 9])
 
 
-async def get_order(order_id: int) -> Order:
+async def get_total(order_id: int) -> Order:
     return Order(id=order_id, total=order_id * 1.5)
 
 
-def send(text: str) -> str:
-    return f"sent: {text}"
-
-
-PLAN: list[dict[str, Any]] = [
-    {"id": "mail", "tool": "send", "arguments": {"text": "${user.name} owes ${o.total} of $$5"}},
-    {"id": "o", "tool": "get_order", "arguments": {"order_id": "$user.orders[-1]"}},
-    {"id": "user", "tool": "get_user", "arguments": {"name": "Ada"}},
-]
+# The same plan, with a field of what `get_total` returns.
+FIELDS = [{**PLAN[0], "arguments": {"text": "${user.name} owes ${total.total}"}}, *PLAN[1:]]
 
 
 @HOW
 def test_what_tools_return_flows_into_arguments(how: str):
-    done = made(how, PLAN, [get_user, get_order, FunctionTool.from_defaults(send)])
-    assert contents(done)[0] == "sent: Ada owes 13.5 of $$5"
+    done = made(how, FIELDS, [get_user, get_total, FunctionTool.from_defaults(send)])
+    assert contents(done)[0] == "sent: Ada owes 13.5"
     assert done[1].result.raw_output == Order(id=9, total=13.5)
     assert done[2].result.raw_output == User("Ada", [7, 9])
     assert [(one.run.call_id, one.run.tool, one.run.outcome, one.run.attempts) for one in done] == [
         ("mail", "send", "ok", 1),
-        ("o", "get_order", "ok", 1),
+        ("total", "get_total", "ok", 1),
         ("user", "get_user", "ok", 1),
     ]
 
 
 @HOW
 def test_calls_that_need_nothing_of_each_other_run_at_once(how: str):
-    both = threading.Barrier(2)
-
-    def meet() -> str:
-        both.wait(timeout=20)
-        return "met"
-
-    plan = [PlannedCall("a", "meet"), PlannedCall("b", "meet")]
+    plan, meet = meeting()
     assert contents(made(how, plan, [meet])) == ["met", "met"]
 
 
@@ -112,45 +105,26 @@ def test_what_has_no_json_form_is_its_text():
 
 
 def test_what_goes_wrong_costs_only_what_depends_on_it():
-    def broken() -> str:
-        raise LookupError("no such order")
-
-    plan = [
-        {"id": "a", "tool": "broken"},
-        {"id": "b", "tool": "send", "arguments": {"text": "$a"}},
-        {"id": "c", "tool": "pong"},
-        {"id": "d", "tool": "send", "arguments": {"words": "hi"}},
-        {"id": "e", "tool": "send", "arguments": {"text": "$user.nmae"}},
-        {"id": "user", "tool": "get_user", "arguments": {"name": "Ada"}},
-    ]
-    done = run_plan(plan, [broken, send, get_user])
-    assert outcomes(done) == [
-        *("error", "dependency", "unknown", "arguments", "arguments", "ok"),
-    ]
+    done = run_plan(BROKEN_PLAN, [broken, send, get_user])
+    assert outcomes(done) == BROKEN_OUTCOMES
     assert [one.result.is_error for one in done] == [True] * 5 + [False]
-    assert [one.result.tool_name for one in done] == [
-        *("broken", "send", "pong", "send", "send", "get_user"),
-    ]
+    assert [one.result.tool_name for one in done] == [one["tool"] for one in BROKEN_PLAN]
     assert isinstance(done[0].result.exception, LookupError)
     assert "depends on 'a', which gave no result" in done[1].result.content
     assert "takes ['text'], got ['words']" in done[3].result.content
     assert "the keys ['name', 'orders'], not 'nmae'" in done[4].result.content
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"policies": {"pong": ToolPolicy()}}, r"policies must name tools, got \['pong'\]"),
-        ({"executor": "mine"}, "executor must be a ToolExecutor"),
-        ({"tools": [send, FunctionTool.from_defaults(send)]}, "two of the name 'send'"),
-        ({"plan": "send"}, "a plan must be a list of calls"),
-        ({"plan": [{"id": "a"}]}, r"lacks \['tool'\]"),
-    ],
-)
+@MISTAKES
 def test_mistakes_of_the_program_are_said_before_anything_runs(options: dict[str, Any], said: str):
     given: dict[str, Any] = {"plan": PLAN, "tools": [send], **options}
     with pytest.raises(ConfigError, match=said):
         run_plan(given.pop("plan"), given.pop("tools"), **given)
+
+
+def test_one_name_is_one_tool():
+    with pytest.raises(ConfigError, match="two of the name 'send'"):
+        run_plan(PLAN, [send, FunctionTool.from_defaults(send)])
 
 
 # Settings
@@ -158,22 +132,8 @@ def test_mistakes_of_the_program_are_said_before_anything_runs(options: dict[str
 
 def test_policies_hold_for_the_calls_of_a_plan():
     began: list[str] = []
-
-    @tool_policy(writes=["orders"])
-    def change(name: str) -> str:
-        began.append(name)
-        return name
-
-    def look(name: str) -> str:
-        began.append(name)
-        return name
-
-    plan = [
-        PlannedCall("a", "change", {"name": "first"}),
-        PlannedCall("b", "look", {"name": "second"}),
-        PlannedCall("c", "change", {"name": "third"}),
-    ]
-    run_plan(plan, [change, look], policies={"look": ToolPolicy(reads=["orders"])})
+    plan, tools, policies = writers(began)
+    run_plan(plan, tools, policies=policies)
     assert began == ["first", "second", "third"]
 
 
@@ -206,9 +166,9 @@ def test_managed_tools_keep_their_policy_and_one_executor_makes_the_calls():
 
 def test_calls_of_a_plan_have_spans_of_their_own_from_which_durations_are_learnt():
     with instrument() as seen:
-        run_plan(PLAN, [get_user, get_order, send])
+        run_plan(PLAN, [get_user, get_total, send])
     spans = [span for trace in seen.recorder.traces() for span in trace.spans]
-    assert {s.name for s in spans if s.kind is SpanKind.TOOL} == {"get_user", "get_order", "send"}
+    assert {s.name for s in spans if s.kind is SpanKind.TOOL} == {"get_user", "get_total", "send"}
 
 
 # Workflows
@@ -244,20 +204,4 @@ async def test_a_question_to_a_person_is_asked_and_its_answer_resumes_the_plan()
 
 
 async def test_a_cancelled_plan_cancels_its_calls():
-    begun, gone = asyncio.Event(), asyncio.Event()
-
-    async def hang() -> str:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            gone.set()
-        return ""
-
-    plan = [PlannedCall("a", "hang"), PlannedCall("b", "send", {"text": "$a"})]
-    task = asyncio.create_task(arun_plan(plan, [hang, send]))
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert gone.is_set()
+    assert await cancelled(arun_plan, FunctionTool.from_defaults)
