@@ -50,6 +50,7 @@ COMMANDS = (
     ),
     ("", "benchmarks/plans.py --seed 1"),
     ("", f"benchmarks/semantic_pairs.py --data {SEMANTIC}/qqp_dev.jsonl.gz"),
+    ("", f"benchmarks/semantic_followups.py --data {SEMANTIC}/banking77_train.csv.gz"),
     *(
         (
             (

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.tools.manage import manage_tools
     from llamaindex_agentperf.tools.managed import ManagedTool
     from llamaindex_agentperf.tools.plan import arun_plan, run_plan
+    from llamaindex_agentperf.tools.prefetch import prefetch_tools
     from llamaindex_agentperf.tools.substitute import SubstituteTool
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "instrument",
     "manage_tools",
     "model_profile",
+    "prefetch_tools",
     "run_plan",
 ]
 
@@ -61,6 +63,7 @@ __getattr__, __dir__ = lazy_exports(
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
         "run_plan": "tools.plan",
+        "prefetch_tools": "tools.prefetch",
     },
     needs="llama_index.core",
     extra="llamaindex",

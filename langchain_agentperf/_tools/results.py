@@ -77,11 +77,8 @@ class MessageResults:
         record = run.record()
         if not run.attempts:
             # Whoever answered further in has said how: a substitute, say.
-            record |= {
-                name: said
-                for name, said in mark_of(result).get("tool", {}).items()
-                if name in {"outcome", "reason", "substitute"}
-            }
+            said = mark_of(result).get("tool", {})
+            record |= {name: said[name] for name in _OF_THE_ANSWER & said.keys()}
         return marked(result, tool=record)
 
 
@@ -107,6 +104,9 @@ def plain(result: Result) -> Any:
 def _text(block: Any) -> str | None:
     found = cast("dict[str, Any]", block).get("text") if isinstance(block, dict) else block
     return found if isinstance(found, str) else None
+
+
+_OF_THE_ANSWER = frozenset({"outcome", "reason", "substitute"})
 
 
 class NotedResults(MessageResults):

@@ -13,7 +13,7 @@ from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.errors import require_instance
 from agentperf_core.flow import Flow
 from agentperf_core.toolpolicy import ToolPolicy, declared
-from agentperf_core.tools import ToolExecutor, ToolJob
+from agentperf_core.tools import Done, ToolExecutor, ToolJob
 from agentperf_core.types import ToolCall
 from llamaindex_agentperf.events import announce_run, waiting
 from llamaindex_agentperf.tools._arguments import Arguments
@@ -62,7 +62,7 @@ class ManagedTool(WrappedTool):
         >>> tool = ManagedTool(get_order, policy=ToolPolicy(read_only=True, timeout_s=2))
         >>> output = tool.call(order_id=7)
         >>> output.is_error, output.content
-        (True, "tool 'get_order' gave no result after 0.00 s: LookupError: no order 7")
+        (True, "tool 'get_order' gave no result after ... s: LookupError: no order 7")
     """
 
     def __init__(
@@ -131,6 +131,9 @@ class ManagedTool(WrappedTool):
         return job
 
     def _flow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[ToolOutput]:
+        return (yield from self._done(args, kwargs)).result
+
+    def _done(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[Done[ToolOutput]]:
         call_id = calling.get()
         early = None
         if call_id and not args:
@@ -143,7 +146,7 @@ class ManagedTool(WrappedTool):
             early = self._executor.call(job)
         done = yield from early
         announce_run(done.run)
-        return done.result
+        return done
 
     def _refresh(
         self, job: ToolJob[ToolOutput], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -12,7 +12,6 @@ import time
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
 from itertools import count
 from operator import attrgetter
 
@@ -21,7 +20,7 @@ from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, Step
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools.permits import Permit
-from agentperf_core.tools.waits import waiting_for
+from agentperf_core.tools.waits import Moment
 
 __all__ = ["Limits"]
 
@@ -111,7 +110,7 @@ class Limits:
                 self._give(permit)
                 return permit
             insort(self._waiting[permit.counted], permit, key=_ORDER)
-            permit.ready = Future()
+            permit.ready = Moment()
         try:
             if queued is not None:
                 queued()
@@ -131,7 +130,7 @@ class Limits:
     def _wait_for(self, permit: Permit, wait_s: float | None) -> Flow[None]:
         until = None if wait_s is None else self._clock.monotonic() + wait_s
         while permit.ready is not None:
-            if not (yield from waiting_for(permit.ready, wait_s)):
+            if not (yield from permit.ready.wait(wait_s)):
                 raise TimeoutError
             yield from _OTHERS_FIRST
             if self._still_first(permit):
@@ -150,7 +149,7 @@ class Limits:
             if not queue or permit.order < queue[0].order:
                 return True
             self._take(permit)
-            permit.ready = Future()
+            permit.ready = Moment()
             insort(queue, permit, key=_ORDER)
             woken = self._admit()
         _wake(woken)
@@ -219,7 +218,7 @@ class Limits:
 def _wake(permits: list[Permit]) -> None:
     for permit in permits:
         if permit.ready is not None:
-            permit.ready.set_result(None)
+            permit.ready.happen()
 
 
 def _go_on() -> None:

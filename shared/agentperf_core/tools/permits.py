@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Self
 
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools.inside import inside
+from agentperf_core.tools.waits import Moment
 
 __all__ = ["Permit"]
 
@@ -22,7 +22,7 @@ class Permit:
         exclusive: the group that it takes.
         order: who waits with a lower one comes first: minus the priority, since when, number.
         counted: whether it takes one of the places of all tools.
-        ready: done when the place is given; `None` for a call that need not wait, because one costs
+        ready: when the place is given; `None` for a call that need not wait, because one costs
             as much as the rest of the place.
         given: whether it is.
     """
@@ -32,7 +32,7 @@ class Permit:
     exclusive: str | None
     order: tuple[float, float, int]
     counted: bool
-    ready: Future[None] | None = None
+    ready: Moment | None = None
     given: bool = False
 
     @classmethod
