@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.tools.managed import ManagedTool
     from llamaindex_agentperf.tools.prefetch import prefetch_tools
     from llamaindex_agentperf.tools.substitute import SubstituteTool
+    from llamaindex_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
     "CachedLLM",
@@ -35,11 +36,13 @@ __all__ = [
     "ParallelAgentWorkflow",
     "ParallelFunctionAgent",
     "SubstituteTool",
+    "awarm_up",
     "cached_tools",
     "instrument",
     "manage_tools",
     "model_profile",
     "prefetch_tools",
+    "warm_up",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -54,11 +57,13 @@ __getattr__, __dir__ = lazy_exports(
         "ParallelAgentWorkflow": "agents.parallel",
         "ParallelFunctionAgent": "agents.parallel",
         "SubstituteTool": "tools.substitute",
+        "awarm_up": "warm",
         "cached_tools": "tools.cached",
         "instrument": "instrumentation",
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
         "prefetch_tools": "tools.prefetch",
+        "warm_up": "warm",
     },
     needs="llama_index.core",
     extra="llamaindex",
