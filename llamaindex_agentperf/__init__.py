@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
     from llamaindex_agentperf.tools.manage import manage_tools
     from llamaindex_agentperf.tools.managed import ManagedTool
+    from llamaindex_agentperf.tools.plan import arun_plan, run_plan
     from llamaindex_agentperf.tools.prefetch import prefetch_tools
     from llamaindex_agentperf.tools.substitute import SubstituteTool
     from llamaindex_agentperf.warm import awarm_up, warm_up
@@ -36,12 +37,14 @@ __all__ = [
     "ParallelAgentWorkflow",
     "ParallelFunctionAgent",
     "SubstituteTool",
+    "arun_plan",
     "awarm_up",
     "cached_tools",
     "instrument",
     "manage_tools",
     "model_profile",
     "prefetch_tools",
+    "run_plan",
     "warm_up",
 ]
 
@@ -57,12 +60,14 @@ __getattr__, __dir__ = lazy_exports(
         "ParallelAgentWorkflow": "agents.parallel",
         "ParallelFunctionAgent": "agents.parallel",
         "SubstituteTool": "tools.substitute",
+        "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tools": "tools.cached",
         "instrument": "instrumentation",
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
         "prefetch_tools": "tools.prefetch",
+        "run_plan": "tools.plan",
         "warm_up": "warm",
     },
     needs="llama_index.core",

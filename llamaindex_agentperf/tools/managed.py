@@ -90,7 +90,7 @@ class ManagedTool(WrappedTool):
         self._executor = executor or found.executor or ToolExecutor()
         self._arguments = Arguments(self)
         self._results = OutputResults(self)
-        self._running = Running(self._inner, self._executor, self._arguments.signature)
+        self._running = Running(self._inner, self._executor, self._arguments)
 
     @property
     def executor(self) -> ToolExecutor:
@@ -103,7 +103,12 @@ class ManagedTool(WrappedTool):
         return self._sharing.cache if self._sharing is not None else None
 
     def job(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, call_id: str = ""
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        call_id: str = "",
+        alone: bool = False,
     ) -> ToolJob[ToolOutput]:
         """One call as the executor takes it.
 
@@ -111,11 +116,12 @@ class ManagedTool(WrappedTool):
             args: positional arguments.
             kwargs: named ones, with the run's context if the tool takes it.
             call_id: the call's id, as the model gave it.
+            alone: whether it needs a span of its own, because this tool's is not around it.
         """
         named = self._arguments.of(args, kwargs)
         job: ToolJob[ToolOutput] = ToolJob(
             call=ToolCall(call_id, self._inner.metadata.get_name(), named),
-            step=self._running.step(args, kwargs),
+            step=(self._running.alone if alone else self._running.step)(args, kwargs),
             results=self._results,
             policy=self._policy,
         )

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import io
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -43,9 +43,8 @@ def examples_of(module: ModuleType) -> list[doctest.DocTest]:
     found = finder.find(module)
     package = module.__name__.partition(".")[0]
     for name, value in vars(module).items():
-        files = {code.co_filename for code in codes_of(value)}
-        if files and module.__file__ not in files:
-            continue  # what is only imported here
+        if home_of(value) not in {None, module.__file__}:
+            continue  # only imported here
         # The adapters' roots put their own name into `__module__` of what they export.
         if getattr(value, "__module__", None) == package != module.__name__:
             scope = vars(module).copy()
@@ -54,11 +53,14 @@ def examples_of(module: ModuleType) -> list[doctest.DocTest]:
     return list({(test.lineno, test.docstring): test for test in found if test.examples}.values())
 
 
-def codes_of(value: object) -> list[CodeType]:
-    """The code of a function, or of the methods of a class."""
-    held = vars(value).values() if isinstance(value, type) else (value,)
-    inner = [inspect.unwrap(one) for one in held if isinstance(one, FunctionType)]
-    return [function.__code__ for function in inner]
+def home_of(value: object) -> str | None:
+    """The file of a function, or of a class by its methods; `None` for anything else."""
+    methods = vars(value).values() if isinstance(value, type) else [value]
+    for method in methods:
+        inner = inspect.unwrap(method) if isinstance(method, FunctionType) else method
+        if isinstance(inner, FunctionType) and inner.__code__.co_filename != "<string>":
+            return inner.__code__.co_filename
+    return None
 
 
 @pytest.mark.parametrize("file", files_with_examples(), ids=lambda f: str(f.relative_to(ROOT)))

@@ -11,6 +11,7 @@ from typing import Any, assert_type
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
+from llama_index.core.agent.workflow import AgentWorkflow
 from llama_index.core.llms.llm import LLM
 from llama_index.core.storage.kvstore.types import BaseKVStore
 from llama_index.core.tools import BaseTool, FunctionTool
@@ -68,6 +69,7 @@ from agentperf_core.telemetry import (
 )
 from agentperf_core.testing import AsyncStoreConformance, MovableClock, StoreConformance
 from agentperf_core.toolpolicy import ToolPolicy
+from agentperf_core.tools import ExecutorStats, ToolExecutor
 from agentperf_core.types import Message, ToolCall, Usage
 from langchain_agentperf import (
     CachedChatModel,
@@ -93,8 +95,13 @@ from llamaindex_agentperf import (
     EmbeddingCacheStore,
     LatencyEventHandler,
     LatencySpanHandler,
+    ManagedTool,
+    ParallelAgentWorkflow,
+    ParallelFunctionAgent,
+    SubstituteTool,
     cached_tools,
     instrument,
+    manage_tools,
 )
 from llamaindex_agentperf import (
     model_profile as llamaindex_model_profile,
@@ -169,8 +176,8 @@ def telemetry() -> None:
     recorder.start("id", SpanKind.LLM, "chat", parent_id=7, model="big", attributes={"x": 1})
     recorder.chunk("id")
     recorder.annotate("id", finish_reason="stop")
-    assert_type(recorder.start_lazily("lazy", None, Opening, SpanKind.TOOL, "lookup"), bool)
-    recorder.end_lazily("lazy", Closing, Usage(), error="no answer")
+    assert_type(recorder.start_lazily("lazy", None, Opening, (SpanKind.TOOL, "lookup")), bool)
+    recorder.end_lazily("lazy", Closing, (Usage(),), error="no answer")
     assert_type(recorder.is_open("lazy"), bool)
     recorder.end("id", usage=Usage(), error=ValueError("x"), status="cancelled", cache={})
     with recorder.span("tool", "lookup", order=7):
@@ -336,6 +343,18 @@ async def llamaindex(inner: LLM) -> None:
     assert_type(results.stats().total.saved_s, float)
     tool: FunctionTool = CachedTool(ground, policy=reads, cache=results, tenant="acme")
     assert_type(cached_tools([tool, ground], {"ground": reads}, cache=results), list[BaseTool])
+    executor = ToolExecutor(max_concurrency=8)
+    managed: FunctionTool = ManagedTool(tool, policy=reads, executor=executor, tenant="acme")
+    light = SubstituteTool(managed, lambda order_id: order_id, when=lambda given: len(given) == 1)
+    assert_type(light.executor.stats(), ExecutorStats)
+    assert_type((await light.acall(order_id=7)).is_error, bool)
+    shared = manage_tools([light, ground], {"ground": reads}, executor=executor, cache=results)
+    assert_type(shared, list[BaseTool])
+    agent = ParallelFunctionAgent(
+        name="desk", llm=inner, tools=[ground], policies={"ground": reads}, executor=executor
+    )
+    workflow: AgentWorkflow = ParallelAgentWorkflow([agent], root_agent="desk", cache=results)
+    workflow.validate()
     store: BaseKVStore = EmbeddingCacheStore("my-model", store=MemoryStore(), ttl_s=60.0)
     assert_type(await store.aget("text"), dict[str, Any] | None)
     spans = LatencySpanHandler(Recorder())

@@ -3,10 +3,13 @@
 from agentperf_core.toolpolicy import Substitute, ToolPolicy, policies_for, tool_policy
 from agentperf_core.tools.assemble import CallAssembler
 from agentperf_core.tools.begun import Begun
+from agentperf_core.tools.dataflow import PlanTools
 from agentperf_core.tools.durations import Durations
 from agentperf_core.tools.early import EarlyCalls, EarlyStats
 from agentperf_core.tools.executor import ToolExecutor
+from agentperf_core.tools.graph import ToolGraph
 from agentperf_core.tools.jobs import Done, ToolJob, ToolResults
+from agentperf_core.tools.plan import Plan, PlannedCall
 from agentperf_core.tools.prefetch.budget import PrefetchBudget
 from agentperf_core.tools.prefetch.learning.learn import learn_rules
 from agentperf_core.tools.prefetch.learning.runs import run_of_messages
@@ -28,6 +31,9 @@ __all__ = [
     "EarlyCalls",
     "EarlyStats",
     "ExecutorStats",
+    "Plan",
+    "PlanTools",
+    "PlannedCall",
     "Predictor",
     "PrefetchBudget",
     "PrefetchRule",
@@ -37,6 +43,7 @@ __all__ = [
     "SubstituteRegistry",
     "ToolExecutor",
     "ToolFailure",
+    "ToolGraph",
     "ToolJob",
     "ToolPolicy",
     "ToolResults",
