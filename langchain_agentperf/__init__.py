@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from langchain_agentperf.tools.cached import cached_tool
     from langchain_agentperf.tools.executor import ToolExecutor
     from langchain_agentperf.tools.node import PerfToolNode
-    from langchain_agentperf.tools.plan import arun_plan, run_plan
+<<<<<<< HEAD
     from langchain_agentperf.warm import awarm_up, warm_up
+=======
+    from langchain_agentperf.tools.plan import arun_plan, run_plan
+>>>>>>> main
 
 __all__ = [
     "CachedChatModel",
@@ -41,14 +44,20 @@ __all__ = [
     "ToolExecutor",
     "ToolPrefetchMiddleware",
     "ToolSubstituteMiddleware",
-    "arun_plan",
+<<<<<<< HEAD
     "awarm_up",
+=======
+    "arun_plan",
+>>>>>>> main
     "cached_tool",
     "latency_callback",
     "message_state_key",
     "model_profile",
-    "run_plan",
+<<<<<<< HEAD
     "warm_up",
+=======
+    "run_plan",
+>>>>>>> main
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -67,14 +76,20 @@ __getattr__, __dir__ = lazy_exports(
         "ToolExecutor": "tools.executor",
         "ToolPrefetchMiddleware": "middleware.tool_prefetch",
         "ToolSubstituteMiddleware": "middleware.tool_substitute",
-        "arun_plan": "tools.plan",
+<<<<<<< HEAD
         "awarm_up": "warm",
+=======
+        "arun_plan": "tools.plan",
+>>>>>>> main
         "cached_tool": "tools.cached",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
-        "run_plan": "tools.plan",
+<<<<<<< HEAD
         "warm_up": "warm",
+=======
+        "run_plan": "tools.plan",
+>>>>>>> main
     },
     needs="langchain_core",
     extra="langchain",
