@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.tools.plan import arun_plan, run_plan
     from llamaindex_agentperf.tools.prefetch import prefetch_tools
     from llamaindex_agentperf.tools.substitute import SubstituteTool
+    from llamaindex_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
     "CachedLLM",
@@ -37,12 +38,14 @@ __all__ = [
     "ParallelFunctionAgent",
     "SubstituteTool",
     "arun_plan",
+    "awarm_up",
     "cached_tools",
     "instrument",
     "manage_tools",
     "model_profile",
     "prefetch_tools",
     "run_plan",
+    "warm_up",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -58,12 +61,14 @@ __getattr__, __dir__ = lazy_exports(
         "ParallelFunctionAgent": "agents.parallel",
         "SubstituteTool": "tools.substitute",
         "arun_plan": "tools.plan",
+        "awarm_up": "warm",
         "cached_tools": "tools.cached",
         "instrument": "instrumentation",
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
-        "run_plan": "tools.plan",
         "prefetch_tools": "tools.prefetch",
+        "run_plan": "tools.plan",
+        "warm_up": "warm",
     },
     needs="llama_index.core",
     extra="llamaindex",

@@ -11,10 +11,11 @@ from typing import Any, assert_type
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import ToolMessage
 from llama_index.core.agent.workflow import AgentWorkflow
 from llama_index.core.llms.llm import LLM
 from llama_index.core.storage.kvstore.types import BaseKVStore
-from llama_index.core.tools import BaseTool, FunctionTool
+from llama_index.core.tools import BaseTool, FunctionTool, ToolOutput
 
 from agentperf_core.accounting import PRICES, ModelProfile, TokenCounter
 from agentperf_core.bench import AgentBenchmark, ScriptedEndpoint
@@ -67,9 +68,23 @@ from agentperf_core.telemetry import (
     quantiles,
     replay_s,
 )
-from agentperf_core.testing import AsyncStoreConformance, MovableClock, StoreConformance
+from agentperf_core.testing import (
+    AsyncStoreConformance,
+    MovableClock,
+    StoreConformance,
+    VirtualTime,
+)
 from agentperf_core.toolpolicy import ToolPolicy
-from agentperf_core.tools import ExecutorStats, ToolExecutor
+from agentperf_core.tools import (
+    Done,
+    ExecutorStats,
+    PlannedCall,
+    PlanTools,
+    ToolExecutor,
+    ToolFailure,
+    ToolGraph,
+    ToolRun,
+)
 from agentperf_core.types import Message, ToolCall, Usage
 from langchain_agentperf import (
     CachedChatModel,
@@ -89,6 +104,9 @@ from langchain_agentperf import (
 from langchain_agentperf import (
     model_profile as langchain_model_profile,
 )
+from langchain_agentperf import (
+    run_plan as run_langchain_plan,
+)
 from llamaindex_agentperf import (
     CachedLLM,
     CachedTool,
@@ -102,6 +120,9 @@ from llamaindex_agentperf import (
     cached_tools,
     instrument,
     manage_tools,
+)
+from llamaindex_agentperf import (
+    arun_plan as arun_llamaindex_plan,
 )
 from llamaindex_agentperf import (
     model_profile as llamaindex_model_profile,
@@ -176,8 +197,8 @@ def telemetry() -> None:
     recorder.start("id", SpanKind.LLM, "chat", parent_id=7, model="big", attributes={"x": 1})
     recorder.chunk("id")
     recorder.annotate("id", finish_reason="stop")
-    assert_type(recorder.start_lazily("lazy", None, Opening, SpanKind.TOOL, "lookup"), bool)
-    recorder.end_lazily("lazy", Closing, Usage(), error="no answer")
+    assert_type(recorder.start_lazily("lazy", None, Opening, (SpanKind.TOOL, "lookup")), bool)
+    recorder.end_lazily("lazy", Closing, (Usage(),), error="no answer")
     assert_type(recorder.is_open("lazy"), bool)
     recorder.end("id", usage=Usage(), error=ValueError("x"), status="cancelled", cache={})
     with recorder.span("tool", "lookup", order=7):
@@ -360,6 +381,29 @@ async def llamaindex(inner: LLM) -> None:
     spans = LatencySpanHandler(Recorder())
     assert_type(spans.recorder, Recorder)
     LatencyEventHandler(spans)
+
+
+# Plans
+
+
+async def plans(tools: PlanTools[str], trace: Trace) -> None:
+    graph = ToolGraph(
+        [PlannedCall("a", "ping"), {"id": "b", "tool": "ping", "depends_on": ["a"]}],
+        tools=["ping"],
+        policies={"ping": ToolPolicy()},
+    )
+    assert_type(graph.groups(), list[tuple[PlannedCall, ...]])
+    assert_type(graph.failures, dict[int, ToolFailure])
+    executor = ToolExecutor()
+    executor.durations.learn_spans(trace.spans)
+    assert_type(run(executor.call_plan(graph, tools)), list[Done[str]])
+    assert_type(await arun(executor.call_plan(graph, tools)), list[Done[str]])
+    assert_type(VirtualTime().run(arun(executor.call_plan(graph, tools))), list[Done[str]])
+    done = run_langchain_plan([{"id": "a", "tool": "plans"}], [plans], executor=executor)
+    assert_type(done, list[Done[ToolMessage]])
+    assert_type(done[0].run, ToolRun)
+    outputs = await arun_llamaindex_plan([PlannedCall("a", "plans")], [plans], policies={})
+    assert_type(outputs, list[Done[ToolOutput]])
 
 
 # Bench

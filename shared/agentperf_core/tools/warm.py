@@ -7,21 +7,23 @@ is reported with its reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any
 
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
-from agentperf_core.errors import ConfigError, require_positive
+from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.tools.executor import ToolExecutor
 
-__all__ = ["WarmStep", "WarmUpReport", "Warmed", "cache_steps", "unable", "warm_up"]
-
-_KEY = "agentperf:warm-up"  # of no entry
-_TEXT = "hello"
+__all__ = [
+    "WarmStep",
+    "WarmUpReport",
+    "Warmed",
+    "warm_up",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,51 +124,6 @@ def warm_up(
         for one, step in zip(found, steps, strict=True)
     )
     return WarmUpReport(steps=warmed, seconds=seconds)
-
-
-def unable(what: str, reason: str) -> WarmStep:
-    """A step that cannot be taken, so that the report says why."""
-
-    def sync() -> None:
-        raise ConfigError(reason)
-
-    async def async_() -> None:
-        raise ConfigError(reason)
-
-    return WarmStep(what, Step(sync, async_))
-
-
-class _Store(Protocol):
-    """What opens the connection of a store."""
-
-    def get(self, key: str) -> bytes | None: ...
-
-    async def aget(self, key: str) -> bytes | None: ...
-
-
-def cache_steps(cache: object) -> Iterator[WarmStep]:
-    """What a cache, or whatever has one as its `cache`, waits for at its first look-up.
-
-    Args:
-        cache: a cache of the pack, a store, or a part of an adapter with a cache.
-
-    Raises:
-        ConfigError: if it is none of these.
-    """
-    found: Any = getattr(cache, "cache", cache)
-    store: Any = getattr(found, "store", found)
-    if not (hasattr(store, "get") and hasattr(store, "aget")):
-        msg = f"a cache to be warmed has a store, got {cache!r}; give a cache of the pack"
-        raise ConfigError(msg)
-    opened = cast("_Store", store)
-    yield WarmStep(f"store {type(store).__name__}", Step(opened.get, opened.aget, _KEY))
-    embedder: Any = getattr(getattr(found, "tier", None), "embedder", None)
-    if embedder is not None:
-        encode: Callable[[str], Flow[object]] = embedder.vector
-        yield WarmStep(
-            f"encoder {embedder.name}",
-            Step(lambda: run(encode(_TEXT)), lambda: arun(encode(_TEXT))),
-        )
 
 
 def _done(step: WarmStep, clock: Clock) -> Flow[Warmed]:
