@@ -167,6 +167,9 @@ class Replay:
     def policy(self, tool: str) -> ToolPolicy | None:
         return self._policies.get(tool)
 
+    def arguments(self, tool: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        return given
+
     def job(self, call: ToolCall) -> ToolJob[Any]:
         return ToolJob(
             call=call,

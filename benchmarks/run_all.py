@@ -48,7 +48,9 @@ COMMANDS = (
             "--seeds 1 2 3 4 5 --max-error 0.01 --label-noise 0.1"
         ),
     ),
+    ("", "benchmarks/plans.py --seed 1"),
     ("", f"benchmarks/semantic_pairs.py --data {SEMANTIC}/qqp_dev.jsonl.gz"),
+    ("", f"benchmarks/semantic_followups.py --data {SEMANTIC}/banking77_train.csv.gz"),
     *(
         (
             (

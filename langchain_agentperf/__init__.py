@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
     from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
+    from langchain_agentperf.middleware.tool_prefetch import ToolPrefetchMiddleware
     from langchain_agentperf.middleware.tool_substitute import ToolSubstituteMiddleware
     from langchain_agentperf.nodes import NodeCache, message_state_key
     from langchain_agentperf.profiles import model_profile
     from langchain_agentperf.tools.cached import cached_tool
     from langchain_agentperf.tools.executor import ToolExecutor
     from langchain_agentperf.tools.node import PerfToolNode
+<<<<<<< HEAD
+    from langchain_agentperf.warm import awarm_up, warm_up
+=======
+    from langchain_agentperf.tools.plan import arun_plan, run_plan
+>>>>>>> main
 
 __all__ = [
     "CachedChatModel",
@@ -36,11 +42,22 @@ __all__ = [
     "TieredCache",
     "ToolCacheMiddleware",
     "ToolExecutor",
+    "ToolPrefetchMiddleware",
     "ToolSubstituteMiddleware",
+<<<<<<< HEAD
+    "awarm_up",
+=======
+    "arun_plan",
+>>>>>>> main
     "cached_tool",
     "latency_callback",
     "message_state_key",
     "model_profile",
+<<<<<<< HEAD
+    "warm_up",
+=======
+    "run_plan",
+>>>>>>> main
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -57,11 +74,22 @@ __getattr__, __dir__ = lazy_exports(
         "TieredCache": "caches.exact",
         "ToolCacheMiddleware": "middleware.tool_cache",
         "ToolExecutor": "tools.executor",
+        "ToolPrefetchMiddleware": "middleware.tool_prefetch",
         "ToolSubstituteMiddleware": "middleware.tool_substitute",
+<<<<<<< HEAD
+        "awarm_up": "warm",
+=======
+        "arun_plan": "tools.plan",
+>>>>>>> main
         "cached_tool": "tools.cached",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
+<<<<<<< HEAD
+        "warm_up": "warm",
+=======
+        "run_plan": "tools.plan",
+>>>>>>> main
     },
     needs="langchain_core",
     extra="langchain",

@@ -17,7 +17,7 @@ from llama_index.core.instrumentation.events.llm import (
 )
 
 from llamaindex_agentperf._tracker import Tracker
-from llamaindex_agentperf.events import CacheHitEvent, ToolRunEvent
+from llamaindex_agentperf.events import CacheHitEvent, ToolRunEvent, ToolWaitEvent
 
 __all__ = ["ACTIONS"]
 
@@ -61,6 +61,10 @@ def _ran(tracker: Tracker, event: ToolRunEvent) -> None:
     tracker.ran(event.span_id, event.run)
 
 
+def _waits(tracker: Tracker, event: ToolWaitEvent) -> None:
+    tracker.waits(event.span_id, over=event.over)
+
+
 # By name: workflows define some events in private modules, and the classes need no import then.
 ACTIONS: dict[str, Callable[[Tracker, Any], None]] = {
     "LLMChatStartEvent": _chat_called,
@@ -73,4 +77,5 @@ ACTIONS: dict[str, Callable[[Tracker, Any], None]] = {
     "SpanCancelledEvent": _cancelled,
     "CacheHitEvent": _served,
     "ToolRunEvent": _ran,
+    "ToolWaitEvent": _waits,
 }

@@ -20,10 +20,15 @@ from llamaindex_agentperf._follow import follow_response
 from llamaindex_agentperf._kinds import Role
 from llamaindex_agentperf._live import Lazy, Live
 
-__all__ = ["WHERE", "SpanEnds"]
+__all__ = ["WHERE", "SpanEnds", "wait_of"]
 
 WHERE = "llamaindex.instrumentation"
 """Where faults of the instrumentation are reported on the bus."""
+
+
+def wait_of(id_: str) -> str:
+    """The id of the span that shows how a call waits for its place."""
+    return f"{id_} waits"
 
 
 class SpanEnds:
@@ -131,6 +136,8 @@ class SpanEnds:
             return
         if live.lazy is not None:
             self._forget(live.lazy, id_)
+        if live.waits:  # it has given up
+            self.recorder.end(wait_of(id_))
         try:
             self._report(id_, live, error, status)
         except Exception as fault:  # this may run inside the user's own reading of a stream
@@ -147,8 +154,8 @@ class SpanEnds:
         usage, attributes = live.saved, None
         if live.role is Role.LLM:
             usage, attributes = live.account()
-        said = (Closing, usage, live.model, live.cache, attributes)
-        self.recorder.end_lazily(id_, *said, error=error, status=status)
+        said = (usage, live.model, live.cache, attributes)
+        self.recorder.end_lazily(id_, Closing, said, error, status)
 
     def _release(self, id_: str) -> None:
         with self._lock:

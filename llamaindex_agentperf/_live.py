@@ -48,6 +48,7 @@ class Live:
     holds = 0  # how many streams and children keep it open after its function returned
     holding = False  # whether it is one of its parent's holds
     reading = False  # whether its own result is still being read
+    waits = False  # whether a tool's call waits for its place
     written = False  # whether a chat engine's reply is complete
     closing: tuple[BaseException | str | None, Status | None] | None = None
 

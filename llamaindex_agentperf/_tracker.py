@@ -22,7 +22,7 @@ from llama_index.core.tools import BaseTool, ToolOutput
 from agentperf_core.events import BUS
 from agentperf_core.telemetry import Opening, Recorder, SpanKind
 from llamaindex_agentperf._digest import Prompt, tool_hash
-from llamaindex_agentperf._ends import WHERE, SpanEnds
+from llamaindex_agentperf._ends import WHERE, SpanEnds, wait_of
 from llamaindex_agentperf._kinds import Role, role_of
 from llamaindex_agentperf._live import (
     Live,
@@ -61,7 +61,7 @@ class Tracker(SpanEnds):
         if instance is None:
             # A step of a workflow: its class is the same for all, and would fill the waterfall.
             self._open(id_, Live(parent_id, Role.STEP, path, None, method), parent)
-            self.recorder.start_lazily(id_, parent_id, Opening, SpanKind.CHAIN, method)
+            self.recorder.start_lazily(id_, parent_id, Opening, (SpanKind.CHAIN, method))
             return
         role = self._role(type(instance), method)
         name = span_name(instance, role, path)
@@ -82,7 +82,7 @@ class Tracker(SpanEnds):
         elif role is Role.AGENT or (role is Role.ENTRY and parent is None):
             kind, attributes = SpanKind.AGENT, run_tags()
         self._open(id_, live, parent)
-        self.recorder.start_lazily(id_, live.parent, Opening, kind, name, None, None, attributes)
+        self.recorder.start_lazily(id_, live.parent, Opening, (kind, name, None, None, attributes))
 
     def exit(self, id_: str, result: object) -> None:
         """A span's function returned."""
@@ -151,6 +151,18 @@ class Tracker(SpanEnds):
         live = self._live.get(self._alias.get(id_, id_)) if id_ is not None else None
         if live is not None:
             live.serve(decision, of)
+
+    def waits(self, id_: str | None, *, over: bool) -> None:
+        """The call of a tool begins to wait for its place, or has it."""
+        id_ = self._alias.get(id_, id_) if id_ is not None else None
+        live = self._live.get(id_) if id_ is not None else None
+        if live is None or id_ is None:
+            return
+        live.waits = not over
+        if over:
+            self.recorder.end(wait_of(id_))
+        else:
+            self.recorder.start(wait_of(id_), SpanKind.WAIT, live.name, parent_id=id_)
 
     def ran(self, id_: str | None, run: Mapping[str, Any]) -> None:
         """The executor says how the call of a tool went."""

@@ -13,7 +13,16 @@ from pydantic import Field
 
 from agentperf_core.tools import ToolRun
 
-__all__ = ["CacheHitEvent", "ToolRunEvent", "announce_hit", "announce_run", "heard"]
+__all__ = [
+    "CacheHitEvent",
+    "ToolRunEvent",
+    "ToolWaitEvent",
+    "Waiting",
+    "announce_hit",
+    "announce_run",
+    "heard",
+    "waiting",
+]
 
 _dispatcher = get_dispatcher(__name__)
 # Through this one go the events and spans of every model call.
@@ -52,6 +61,21 @@ class ToolRunEvent(BaseEvent):
         return "ToolRunEvent"
 
 
+class ToolWaitEvent(BaseEvent):
+    """A call of a tool begins to wait for its place, or has it.
+
+    Attributes:
+        over: whether it has it.
+    """
+
+    over: bool = False
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Stable name of the event."""
+        return "ToolWaitEvent"
+
+
 def announce_hit(record: dict[str, Any], *, of: str = "llm") -> None:
     """Tell LlamaIndex's instrumentation; to be called inside the span of the call that is answered.
 
@@ -69,6 +93,31 @@ def announce_run(run: ToolRun) -> None:
         _dispatcher.event(ToolRunEvent(run=run.record()))
 
 
+class Waiting:
+    """Tells LlamaIndex's instrumentation when a call waits; what `ToolJob` takes as callbacks."""
+
+    __slots__ = ("_waits",)
+
+    def __init__(self) -> None:
+        self._waits = False
+
+    def queued(self) -> None:
+        """It begins to wait."""
+        self._waits = True
+        _dispatcher.event(ToolWaitEvent())
+
+    def begun(self, _: int) -> None:
+        """It runs."""
+        if self._waits:
+            self._waits = False
+            _dispatcher.event(ToolWaitEvent(over=True))
+
+
+def waiting() -> Waiting | None:
+    """How to tell that a call waits; `None` if nobody would hear of it."""
+    return Waiting() if _has_handlers(_dispatcher, spans=False) else None
+
+
 def heard(llm: LLM) -> bool:
     """Whether anyone would hear of a call of this model.
 
@@ -82,12 +131,13 @@ def heard(llm: LLM) -> bool:
 def _has_handlers(here: Dispatcher, *, spans: bool) -> bool:
     """Whether there are others besides LlamaIndex's idle ones; an event is a tenth of a hit."""
     while True:
-        if any(type(handler) is not NullEventHandler for handler in here.event_handlers):
-            return True
-        every = cast("list[object]", here.span_handlers)  # pyright: ignore[reportUnknownMemberType] - a bare generic upstream
-        followed = every if spans else []
-        if any(type(handler) is not NullSpanHandler for handler in followed):
-            return True
+        for handler in here.event_handlers:
+            if type(handler) is not NullEventHandler:
+                return True
+        if spans:
+            followed = cast("list[object]", here.span_handlers)  # pyright: ignore[reportUnknownMemberType] - a bare generic upstream
+            if any(type(handler) is not NullSpanHandler for handler in followed):
+                return True
         if not here.propagate:
             return False
         here = here.parent

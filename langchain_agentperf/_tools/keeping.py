@@ -18,7 +18,7 @@ from langchain_agentperf._tools.codec import MessageCodec
 from langchain_agentperf._tools.facts import facts_of
 from langchain_agentperf._tools.telling import tell
 
-__all__ = ["Asked", "Keeper", "Name"]
+__all__ = ["Asked", "Keeper", "Name", "arguments_of"]
 
 A = TypeVar("A")
 Name: TypeAlias = str | Callable[[A], str | None] | None
@@ -71,12 +71,15 @@ class Keeper:
         self._version = version
         self._named = named
 
-    def call(self, make: Callable[[], Asked], step: Step[Any]) -> Flow[Any]:
+    def call(
+        self, make: Callable[[], Asked], step: Step[Any], *, silent: bool = False
+    ) -> Flow[Any]:
         """The result of a call: kept, shared, or the tool's own.
 
         Args:
             make: reads the call; a reading that fails lets the call go past the cache.
             step: makes the call.
+            silent: whether callbacks do not hear of a served result.
 
         Raises:
             BaseException: what the tool raised, see `ToolResultCache.run`.
@@ -90,7 +93,7 @@ class Keeper:
         codec = self._codec(asked.call["id"])
         refresh = None if request.of_the_run else _refresh(asked)
         result = yield from self.cache.run(request, step, codec, refresh=refresh)
-        if codec.served is not None:
+        if codec.served is not None and not silent:
             record = codec.served.record()
             yield from tell(asked.tool, asked.call, asked.config, result, record)
         return result
@@ -106,10 +109,7 @@ class Keeper:
         form = "value" if asked.call["id"] is None else "message"
         return ToolRequest(
             tool=name,
-            arguments={
-                **facts.defaults,
-                **{key: value for key, value in given.items() if key not in facts.hidden},
-            },
+            arguments=arguments_of(tool, given),
             policy=policy,
             schema=tool_schema(tool),
             version=f"{functions}:{form}:{self._version}",
@@ -118,6 +118,15 @@ class Keeper:
             session=asked.session,
             of_the_run=facts.of_the_run,
         )
+
+
+def arguments_of(tool: BaseTool, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a model has given, and the plain defaults of the others."""
+    facts = facts_of(tool)
+    return {
+        **facts.defaults,
+        **{key: value for key, value in given.items() if key not in facts.hidden},
+    }
 
 
 def _refresh(asked: Asked) -> Step[Any] | None:

@@ -135,7 +135,8 @@ class Managed:
         self._policies.check(tools)
         policy = self._policies.of(call.name, tool)
         claim = self.early.claim(request) if self.early is not None else None
-        passage, wait = Passage(self.executor, claim), waiting(config, call.name)
+        passage, shown = Passage(self.executor, claim), waiting(config)
+        wait = shown(call.name) if shown is not None else None
 
         def through(inner: Step[Result]) -> Flow[Any]:
             passage.inner = inner

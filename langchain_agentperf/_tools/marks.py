@@ -18,15 +18,24 @@ __all__ = ["inherited_by", "mark_of", "marked"]
 
 def marked(message: ToolMessage, **entries: Any) -> ToolMessage:
     """A copy of a message with more entries in its mark; the tool's own stays as it is."""
-    metadata = {**message.response_metadata, MARK: {**mark_of(message), **entries}}
+    fields = message.__dict__
+    metadata: dict[str, Any] = fields["response_metadata"]
+    ours = metadata.get(MARK)
+    mark = {**cast("dict[str, Any]", ours), **entries} if isinstance(ours, dict) else entries
+    metadata = {**metadata, MARK: mark}
     if type(message) is not ToolMessage:
         return message.model_copy(update={"response_metadata": metadata})
+    given = message.__pydantic_fields_set__
+    extra = message.__pydantic_extra__
     return made(
         ToolMessage,
-        {*message.model_fields_set, "response_metadata"},
-        {**message.__dict__, "response_metadata": metadata},
-        extra=dict(message.__pydantic_extra__ or {}),
+        given | _MARKED,
+        {**fields, "response_metadata": metadata},
+        extra={**extra} if extra else None,
     )
+
+
+_MARKED = {"response_metadata"}
 
 
 def mark_of(message: BaseMessage) -> Mapping[str, Any]:

@@ -48,13 +48,19 @@ class Sharing:
         return (current_run() or uuid4().hex) if self._by_run else None
 
     def through(
-        self, name: str, asked: Callable[..., Asked]
+        self, name: str, asked: Callable[..., Asked], **more: Any
     ) -> Callable[[Step[Any]], Flow[Any]] | None:
-        """What a call goes through; `None` for nothing."""
+        """What a call goes through; `None` for nothing.
+
+        Args:
+            name: of the tool.
+            asked: reads the call.
+            **more: given to it.
+        """
         policy = self._policies.get(name)
         if policy is None:
             return None
-        return partial(self._keeper.call, partial(asked, policy=policy))
+        return partial(self._keeper.call, partial(asked, policy=policy, **more))
 
 
 def _only_in_flight(policy: ToolPolicy) -> ToolPolicy:

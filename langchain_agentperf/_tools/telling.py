@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeAlias, cast
 from uuid import UUID, uuid4
 
 from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, CallbackManager
@@ -16,7 +17,7 @@ from langchain_agentperf._answers import MARK
 from langchain_agentperf._listener import Listener
 from langchain_agentperf.middleware._direct import heard
 
-__all__ = ["Waiting", "tell", "waiting"]
+__all__ = ["Shown", "Waiting", "tell", "waiting"]
 
 
 class Waiting:
@@ -24,13 +25,13 @@ class Waiting:
 
     Args:
         recorders: where runs are recorded.
-        tool: name of the tool.
         parent_id: the run that the call belongs to.
+        tool: name of the tool.
     """
 
     __slots__ = ("_parent_id", "_recorders", "_span_id", "_tool")
 
-    def __init__(self, recorders: Sequence[Recorder], tool: str, parent_id: UUID | None) -> None:
+    def __init__(self, recorders: Sequence[Recorder], parent_id: UUID | None, tool: str) -> None:
         self._recorders = recorders
         self._tool = tool
         self._parent_id = parent_id
@@ -63,15 +64,20 @@ class Waiting:
         return ended
 
 
-def waiting(config: Mapping[str, Any] | None, tool: str) -> Waiting | None:
-    """How to show that a call of this run waits; `None` if nobody records the run."""
-    manager = (config or {}).get("callbacks")
+Shown: TypeAlias = Callable[[str], Waiting]
+
+
+def waiting(config: Mapping[str, Any] | None) -> Shown | None:
+    """How to show that a call of a tool in this run waits; `None` if nobody records the run."""
+    manager = config.get("callbacks") if config is not None else None
+    if not manager:
+        return None
     of_manager = isinstance(manager, BaseCallbackManager)
-    handlers: Sequence[Any] = manager.handlers if of_manager else manager or ()
+    handlers: Sequence[Any] = manager.handlers if of_manager else manager
     recorders = [handler.recorder for handler in handlers if isinstance(handler, Listener)]
     if not recorders:
         return None
-    return Waiting(recorders, tool, manager.parent_run_id if of_manager else None)
+    return partial(Waiting, recorders, manager.parent_run_id if of_manager else None)
 
 
 def tell(

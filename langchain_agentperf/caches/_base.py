@@ -81,6 +81,7 @@ class ModelCache(BaseCache):
             messages=parts_of_prompt(prompt),
             tenant=self._tenant,
             version=self._version,
+            questions=self._core.wants_questions,
         )
         if request.key is not None:
             return request

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.config import ensure_config, var_child_runnable_config
 from langchain_core.tools import BaseTool
 
 from agentperf_core.cache import check_tenant
@@ -16,15 +16,16 @@ from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.errors import require_instance
 from agentperf_core.flow import Step, arun, run
 from agentperf_core.toolpolicy import ToolPolicy, policies_for
-from agentperf_core.tools import Done, ToolJob
+from agentperf_core.tools import Done, Plan, PlanTools, ToolGraph, ToolJob
 from agentperf_core.tools import ToolExecutor as CoreExecutor
+from agentperf_core.types import ToolCall
 from langchain_agentperf._tools.asked import NOWHERE, ToolCalls, calls_in, refused, tools_by_name
 from langchain_agentperf._tools.keeping import Asked
-from langchain_agentperf._tools.results import MessageResults, Result
+from langchain_agentperf._tools.results import MessageResults, Result, plain
 from langchain_agentperf._tools.runs import thread_of
 from langchain_agentperf._tools.sharing import Sharing
 from langchain_agentperf._tools.siblings import core_call
-from langchain_agentperf._tools.telling import waiting
+from langchain_agentperf._tools.telling import Shown, waiting
 
 __all__ = ["ToolExecutor"]
 
@@ -130,31 +131,60 @@ class ToolExecutor(Runnable[Any, list[ToolMessage]]):
         """Like `invoke`. From `Runnable`."""
         return _flat(await arun(self.executor.call_all(self._jobs(input, config))))
 
+    def planned(
+        self, plan: Plan, config: RunnableConfig | None = None
+    ) -> tuple[ToolGraph, PlanTools[Result]]:
+        """A plan of calls of these tools, and what to make them with: for `executor.call_plan`.
+
+        Raises:
+            ConfigError: if it is no plan.
+        """
+        graph = ToolGraph(plan, tools=tuple(self._tools), policies=self._policies)
+        make = self._maker(config)
+
+        def job(call: ToolCall) -> ToolJob[Result]:
+            return make(
+                {"name": call.name, "args": call.arguments, "id": call.id, "type": "tool_call"}
+            )
+
+        return graph, PlanTools(job=job, results=self._results, plain=plain)
+
     def _jobs(self, given: Any, config: RunnableConfig | None) -> list[ToolJob[Result]]:
-        """One job per call; they share a config, which no tool changes."""
-        whole = cast("Mapping[str, Any]", ensure_config(config))
-        # The id and the name of a run belong to one run, and here there are several.
-        shared = {name: whole[name] for name in whole if name not in {"run_id", "run_name"}}
+        make = self._maker(config)
+        return [make(call) for call in calls_in(given, self._key)]
+
+    def _maker(
+        self, config: RunnableConfig | None
+    ) -> Callable[[Mapping[str, Any]], ToolJob[Result]]:
+        """What makes the jobs of one run; they share a config, which no tool changes."""
+        around = _config_around(config)
         session = self._session() if callable(self._session) else self._session
         asked = partial(
             Asked,
-            config=shared,
+            config=around,
             run=self._sharing.run_id(),
-            session=session or thread_of(shared),
+            session=session or thread_of(around),
             tenant=self._tenant() if callable(self._tenant) else self._tenant,
         )
-        return [self._job(call, shared, asked) for call in calls_in(given, self._key)]
+        # Without a config of its own, a tool takes that of its context by itself.
+        given, shown = None if config is None else around, waiting(around)
+        return partial(self._job, config=given, asked=asked, shown=shown)
 
     def _job(
-        self, call: Mapping[str, Any], config: Mapping[str, Any], asked: Callable[..., Asked]
+        self,
+        call: Mapping[str, Any],
+        config: Mapping[str, Any] | None,
+        asked: Callable[..., Asked],
+        shown: Shown | None,
     ) -> ToolJob[Result]:
         name = call["name"]
-        calls, wait = self._tools.get(name), waiting(config, name)
+        calls = self._tools.get(name)
+        wait = shown(name) if shown is not None else None
         if calls is None or call.get("type") == "invalid_tool_call":
             step, through = NOWHERE, refused(call, tuple(self._tools))
         else:
             step = Step(calls.invoke, calls.ainvoke, call, config)
-            through = self._sharing.through(name, partial(asked, tool=calls.tool, call=call))
+            through = self._sharing.through(name, asked, tool=calls.tool, call=call)
         return ToolJob(
             call=core_call(call),
             step=step,
@@ -164,6 +194,15 @@ class ToolExecutor(Runnable[Any, list[ToolMessage]]):
             queued=wait.queued if wait is not None else None,
             begun=wait.begun if wait is not None else None,
         )
+
+
+def _config_around(config: RunnableConfig | None) -> Mapping[str, Any] | None:
+    """The config of the calls: the one that was given, else that of the context."""
+    if config is None:
+        return cast("Mapping[str, Any] | None", var_child_runnable_config.get())
+    whole = cast("Mapping[str, Any]", ensure_config(config))
+    # The id and the name of a run belong to one run, and here there are several.
+    return {name: whole[name] for name in whole if name not in {"run_id", "run_name"}}
 
 
 def _flat(found: Sequence[Done[Result]]) -> list[ToolMessage]:

@@ -6,18 +6,21 @@ come, so that equal runs have prompts of other bytes and miss every cache of pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.agent.workflow.base_agent import BaseWorkflowAgent
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.tools import AsyncBaseTool, BaseTool
 from pydantic import PrivateAttr
 
 from agentperf_core.cache.toolresults.cache import ToolResultCache
+from agentperf_core.errors import ConfigError
 from agentperf_core.toolpolicy import ToolPolicy
-from agentperf_core.tools import ToolExecutor
+from agentperf_core.tools import EarlyStats, ToolExecutor
 from llamaindex_agentperf.agents._calls import ParallelCalls
+from llamaindex_agentperf.agents._early import EarlyAnswers, listening
 from llamaindex_agentperf.tools.manage import ToolManager
 
 __all__ = ["ParallelAgentWorkflow", "ParallelFunctionAgent"]
@@ -41,6 +44,10 @@ class ParallelFunctionAgent(ParallelCalls, FunctionAgent):
         policies: what is declared, by name of the tool; see `manage_tools`.
         executor: who runs the tools; default one of its own.
         cache: where results are shared if a policy has `ttl_s`; default one of its own.
+        early: start a tool as soon as the model has written its call, while it still writes the
+            next: names of tools, or `True` for all that are declared read-only or idempotent. Not
+            those that a person must approve, and none after a call that nobody knows the effects
+            of. What the agent does not ask for in the end is cancelled. Needs a streamed model.
         **kwargs: see `FunctionAgent`.
 
     Raises:
@@ -60,6 +67,7 @@ class ParallelFunctionAgent(ParallelCalls, FunctionAgent):
     """
 
     _manager: ToolManager = PrivateAttr()
+    _early: EarlyAnswers | None = PrivateAttr()
 
     def __init__(
         self,
@@ -67,10 +75,15 @@ class ParallelFunctionAgent(ParallelCalls, FunctionAgent):
         policies: Mapping[str, ToolPolicy] | None = None,
         executor: ToolExecutor | None = None,
         cache: ToolResultCache | None = None,
+        early: bool | Collection[str] = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType] - bare generics upstream
+        if isinstance(early, str):
+            msg = f"early is True, False or a list of names, got {early!r}; write [{early!r}]"
+            raise ConfigError(msg)
         self._manager = ToolManager(policies, executor, cache)
+        self._early = EarlyAnswers(None if early is True else early) if early else None
         tools, complete = _tools_of(self)
         if complete:
             self._manager.check(tools)
@@ -81,6 +94,17 @@ class ParallelFunctionAgent(ParallelCalls, FunctionAgent):
     async def get_tools(self, input_str: str | None = None) -> Sequence[AsyncBaseTool]:
         """The agent's tools, all of them under its executor."""
         return self._manager.manage(await super().get_tools(input_str))
+
+    def early_stats(self) -> EarlyStats:
+        """What came of the calls that were started early; all zero without `early`."""
+        return self._early.stats() if self._early is not None else EarlyStats()
+
+    async def _get_streaming_response(
+        self, ctx: Any, current_llm_input: list[ChatMessage], tools: Sequence[AsyncBaseTool]
+    ) -> ChatResponse:
+        calls = self._early.calls(tools) if self._early is not None else None
+        with listening(calls):
+            return await super()._get_streaming_response(ctx, current_llm_input, tools)
 
     def _who(self, agent_name: str) -> tuple[BaseWorkflowAgent, ToolManager]:
         return self, self._manager

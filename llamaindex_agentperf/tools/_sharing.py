@@ -18,7 +18,7 @@ from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.toolpolicy import ToolPolicy
 from llamaindex_agentperf._identity import tool_identity
 from llamaindex_agentperf._marks import run_id
-from llamaindex_agentperf.tools._arguments import arguments_of, signature_of
+from llamaindex_agentperf.tools._arguments import Arguments
 from llamaindex_agentperf.tools._codec import OutputCodec
 from llamaindex_agentperf.tools._functions import functions_of
 
@@ -75,7 +75,7 @@ class Sharing:
         self._policy = policy
         self._version = f"{functions_of(inner, named=bool(version))}:{version}"
         self._keep_raw = whose.get("keep_raw", True)
-        self._signature = signature_of(owner.real_fn)
+        self._arguments = Arguments(owner)
 
     def through(
         self,
@@ -95,7 +95,7 @@ class Sharing:
         owner = self._owner
         try:
             if named is None:
-                named = arguments_of(owner, self._signature, args, kwargs)
+                named = self._arguments.of(args, kwargs)
             request = ToolRequest(
                 tool=owner.metadata.get_name(),
                 arguments=named,
@@ -109,7 +109,7 @@ class Sharing:
         except Exception as error:
             BUS.fault("tool_cache.key", error)
             return None
-        given = {**owner._field_defaults, **owner.partial_params, **kwargs}  # pyright: ignore[reportPrivateUsage] - there is no public reader
+        given = {**self._arguments.given, **kwargs}
         given.pop(owner.ctx_param_name or "", None)
         codec = OutputCodec({"args": args, "kwargs": given}, keep_raw=self._keep_raw)
         # A context belongs to its run: nothing may be fetched with it after the run.

@@ -13,10 +13,11 @@ from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.errors import require_instance
 from agentperf_core.flow import Flow
 from agentperf_core.toolpolicy import ToolPolicy, declared
-from agentperf_core.tools import ToolExecutor, ToolJob
+from agentperf_core.tools import Done, ToolExecutor, ToolJob
 from agentperf_core.types import ToolCall
-from llamaindex_agentperf.events import announce_run
-from llamaindex_agentperf.tools._arguments import arguments_of, signature_of
+from llamaindex_agentperf.events import announce_run, waiting
+from llamaindex_agentperf.tools._arguments import Arguments
+from llamaindex_agentperf.tools._claims import CLAIMS
 from llamaindex_agentperf.tools._outputs import OutputResults
 from llamaindex_agentperf.tools._running import Running
 from llamaindex_agentperf.tools._sharing import Name, Sharing, Whose, detached
@@ -44,8 +45,9 @@ class ManagedTool(WrappedTool):
             what is not given here: policy, cache, executor.
         policy: what is declared of it; default what `tool_policy` has left on it, or nothing.
         executor: shared with other tools; default one of its own.
-        cache: where results are shared if the policy has `ttl_s`; default one of its own. A tool
-            that `writes` makes what was read of it forgotten in here.
+        cache: where results are kept if the policy has `ttl_s`, and equal calls at once are one if
+            they may be; default one of its own. A tool that `writes` makes what was read of it
+            forgotten in here.
         tenant: see `CachedTool`; so are the next three.
         session: the session that a call belongs to.
         version: a tag to change when the tool changes.
@@ -60,7 +62,7 @@ class ManagedTool(WrappedTool):
         >>> tool = ManagedTool(get_order, policy=ToolPolicy(read_only=True, timeout_s=2))
         >>> output = tool.call(order_id=7)
         >>> output.is_error, output.content
-        (True, "tool 'get_order' gave no result after 0.00 s: LookupError: no order 7")
+        (True, "tool 'get_order' gave no result after ... s: LookupError: no order 7")
     """
 
     def __init__(
@@ -81,14 +83,14 @@ class ManagedTool(WrappedTool):
         policy = policy or found.policy or declared(tool) or ToolPolicy()
         super().__init__(found.tool, policy)
         self._sharing = found.sharing if cache is None else None
-        if self._sharing is None and (policy.ttl_s is not None or (policy.writes and cache)):
+        if self._sharing is None and self._shares(cache):
             whose = Whose(tenant=tenant, session=session, version=version, keep_raw=keep_raw)
             shared = cache if cache is not None else ToolResultCache()
             self._sharing = Sharing(self, found.tool, policy, shared, whose)
         self._executor = executor or found.executor or ToolExecutor()
-        self._signature = signature_of(self.real_fn)
+        self._arguments = Arguments(self)
         self._results = OutputResults(self)
-        self._running = Running(self._inner, self._executor, self._signature)
+        self._running = Running(self._inner, self._executor, self._arguments)
 
     @property
     def executor(self) -> ToolExecutor:
@@ -101,7 +103,12 @@ class ManagedTool(WrappedTool):
         return self._sharing.cache if self._sharing is not None else None
 
     def job(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, call_id: str = ""
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        call_id: str = "",
+        alone: bool = False,
     ) -> ToolJob[ToolOutput]:
         """One call as the executor takes it.
 
@@ -109,11 +116,12 @@ class ManagedTool(WrappedTool):
             args: positional arguments.
             kwargs: named ones, with the run's context if the tool takes it.
             call_id: the call's id, as the model gave it.
+            alone: whether it needs a span of its own, because this tool's is not around it.
         """
-        named = arguments_of(self, self._signature, args, kwargs)
+        named = self._arguments.of(args, kwargs)
         job: ToolJob[ToolOutput] = ToolJob(
             call=ToolCall(call_id, self._inner.metadata.get_name(), named),
-            step=self._running.step(args, kwargs),
+            step=(self._running.alone if alone else self._running.step)(args, kwargs),
             results=self._results,
             policy=self._policy,
         )
@@ -123,9 +131,22 @@ class ManagedTool(WrappedTool):
         return job
 
     def _flow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[ToolOutput]:
-        done = yield from self._executor.call(self.job(args, kwargs, call_id=calling.get()))
+        return (yield from self._done(args, kwargs)).result
+
+    def _done(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[Done[ToolOutput]]:
+        call_id = calling.get()
+        early = None
+        if call_id and not args:
+            early = CLAIMS.claim(ToolCall(call_id, self._inner.metadata.get_name(), kwargs))
+        if early is None:
+            job = self.job(args, kwargs, call_id=call_id)
+            wait = waiting()
+            if wait is not None:
+                job.queued, job.begun = wait.queued, wait.begun
+            early = self._executor.call(job)
+        done = yield from early
         announce_run(done.run)
-        return done.result
+        return done
 
     def _refresh(
         self, job: ToolJob[ToolOutput], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -135,6 +156,16 @@ class ManagedTool(WrappedTool):
         step = self._running.alone(args, kwargs)
         again = replace(job, through=None, policy=policy, step=step)
         return (yield from self._executor.call(again)).result
+
+    def _shares(self, cache: ToolResultCache | None) -> bool:
+        """Whether equal calls are one: kept, or at least while one of them is made."""
+        policy = self._policy
+        if policy.ttl_s is not None:
+            return True
+        if policy.writes and cache is not None:
+            return True
+        # A context belongs to its run.
+        return policy.repeatable and not (self.requires_context and policy.cache_scope == "global")
 
     def _wrapped(self) -> Wrapped:
         return Wrapped(self._inner, self._policy, self._sharing, self._executor)

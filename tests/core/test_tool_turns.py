@@ -13,7 +13,7 @@ from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Step, arun, run
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools import Turns
-from agentperf_core.tools.order import earlier
+from agentperf_core.tools.order import conflicts, earlier
 from agentperf_core.types import ToolCall
 
 MESSAGE = ("run", "message")
@@ -33,6 +33,7 @@ def test_who_must_wait_for_whom():
         (ToolCall("g", "shell", {}), SHELL),
     ]
     assert [earlier(calls, place) for place in range(7)] == [(), (0,), (1,), (), (), (), (5,)]
+    assert conflicts(calls) == {1: (0,), 2: (1,), 6: (5,)}
 
 
 def test_threads_that_arrive_in_the_wrong_order_run_in_the_right_one():

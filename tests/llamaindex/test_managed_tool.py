@@ -19,6 +19,7 @@ from llama_index.core.tools.calling import acall_tool, call_tool
 from llamaindex_tools import ScriptedLLM, calls, says, start
 from pydantic import Field
 
+from agentperf_core.accounting.deadline import deadline
 from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.clock import FakeClock
 from agentperf_core.errors import ConfigError
@@ -380,9 +381,41 @@ async def test_the_trace_says_how_long_a_call_waited_for_its_place() -> None:
         clock.advance(3)
         gate.set()
         await asyncio.gather(*both)
-    first, second = [trace.root.attributes for trace in seen.recorder.traces()]
-    assert "queue_s" not in first
-    assert (second["queue_s"], second["attempts"], second["outcome"]) == (3, 1, "ok")
+        assert seen.open_spans() == 0
+    first, second = seen.recorder.traces()
+    assert [span.kind.value for span in first.spans] == ["tool"]
+    assert [span.kind.value for span in second.spans] == ["tool", "wait"]
+    assert "queue_s" not in first.root.attributes
+    said = second.root.attributes
+    assert (said["queue_s"], said["attempts"], said["outcome"]) == (3, 1, "ok")
+
+
+async def test_a_call_that_gives_up_waiting_waits_no_more_in_the_trace() -> None:
+    running = asyncio.Event()
+
+    async def work() -> str:
+        """Work."""
+        running.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    tool = ManagedTool(work, policy=ToolPolicy(max_concurrency=1))
+    with instrument() as seen:
+        holder = asyncio.create_task(tool.acall())
+        await running.wait()
+        with deadline(0.05):
+            output = await tool.acall()
+        waiter = asyncio.create_task(tool.acall())
+        await asyncio.sleep(0)
+        for task in (waiter, holder):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert seen.open_spans() == 0
+    assert "it waited for a place" in output.content
+    kinds = [[span.kind.value for span in trace.spans] for trace in seen.recorder.traces()]
+    assert kinds == [["tool", "wait"], ["tool", "wait"], ["tool"]]
+    assert "unfinished" not in {s.status for t in seen.recorder.traces() for s in t.spans}
 
 
 async def test_a_served_call_is_a_cache_span_however_it_is_called() -> None:

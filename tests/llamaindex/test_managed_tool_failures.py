@@ -283,7 +283,8 @@ async def test_equal_calls_share_their_results(
     assert decisions == [("tool_cache", "miss"), ("tools", "ok"), *hit, *hit]
 
 
-async def test_a_hundred_equal_calls_at_once_are_one() -> None:
+@pytest.mark.parametrize("ttl_s", [60, None])
+async def test_a_hundred_equal_calls_at_once_are_one(ttl_s: float | None) -> None:
     asked = 0
     gate = asyncio.Event()
 
@@ -294,11 +295,19 @@ async def test_a_hundred_equal_calls_at_once_are_one() -> None:
         await gate.wait()
         return "found"
 
-    tool = ManagedTool(get, policy=ToolPolicy(read_only=True, ttl_s=60))
+    tool = ManagedTool(get, policy=ToolPolicy(read_only=True, ttl_s=ttl_s))
     both = asyncio.gather(*(tool.acall() for _ in range(100)))
     asyncio.get_running_loop().call_soon(gate.set)
     assert {output.content for output in await both} == {"found"}
     assert asked == 1
+    await tool.acall()
+    assert asked == (1 if ttl_s else 2)
+
+
+async def test_calls_that_may_not_be_shared_are_all_made(shop: Shop) -> None:
+    tool = ManagedTool(shop.get_order)
+    await asyncio.gather(*(tool.acall(order_id=7) for _ in range(5)))
+    assert shop.asked == 5
 
 
 async def test_a_write_makes_what_was_read_forgotten(shop: Shop) -> None:

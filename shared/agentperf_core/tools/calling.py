@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from agentperf_core.accounting.deadline import clamped
 from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.toolpolicy import Substitute, ToolPolicy
-from agentperf_core.tools.inside import begin, end
+from agentperf_core.tools.inside import begin, depth, end
 from agentperf_core.tools.jobs import Done, ToolJob
-from agentperf_core.tools.limits import Permit
 from agentperf_core.tools.parts import Parts
+from agentperf_core.tools.permits import Permit
 from agentperf_core.tools.pool import Overdue
 from agentperf_core.tools.records import FailureKind, ToolFailure, ToolRun
 from agentperf_core.tools.substitutes import substituted
@@ -109,6 +108,7 @@ class Calling(Generic[T]):
                 ran.tool,
                 self._policy,
                 priority=self._job.priority,
+                asked_at=self._job.asked_at,
                 wait_s=clamped(None),
                 queued=self._job.queued,
             )
@@ -130,37 +130,39 @@ class Calling(Generic[T]):
         limit_s = clamped(self._policy.timeout_s)
         if limit_s is not None and limit_s <= 0:
             raise self._failure("deadline", "there was no time left")
-        step = self._job.step
-
-        def sync() -> T:
-            token = begin(permit.names, self._run)
-            try:
-                return step.sync(*step.args)
-            finally:
-                end(token)
-
-        async def async_() -> T:
-            token = begin(permit.names, self._run)
-            try:
-                return await step.async_(*step.args)
-            finally:
-                end(token)
-
         if limit_s is None:
-            return (yield from Step(sync, async_))
-        return (yield from Step(self._in_time, self._ain_time, sync, async_, limit_s))
+            return (yield from Step(self._run_sync, self._run_async, permit.names))
+        return (yield from Step(self._in_time, self._ain_time, permit.names, limit_s))
 
-    def _in_time(self, sync: Callable[[], T], _: object, limit_s: float) -> T:
+    def _run_sync(self, names: frozenset[str]) -> T:
+        token = begin(names, self._run)
         try:
-            return self._parts.pool.call(sync, timeout_s=limit_s)
+            return self._job.step.sync(*self._job.step.args)
+        finally:
+            end(token)
+
+    async def _run_async(self, names: frozenset[str]) -> T:
+        token = begin(names, self._run)
+        try:
+            return await self._job.step.async_(*self._job.step.args)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            raise self._failure("error", "it was cancelled from within") from error
+        finally:
+            end(token)
+
+    def _in_time(self, names: frozenset[str], limit_s: float) -> T:
+        try:
+            return self._parts.pool(depth()).call(self._run_sync, names, timeout_s=limit_s)
         except Overdue as error:
             self._run.orphaned = True
             raise self._late(limit_s) from error
 
-    async def _ain_time(self, _: object, async_: Callable[[], Any], limit_s: float) -> T:
+    async def _ain_time(self, names: frozenset[str], limit_s: float) -> T:
         # A task of its own, which is left behind: one that swallows its cancellation must not hold
         # up the run, as it would inside `asyncio.timeout`.
-        task: asyncio.Task[T] = asyncio.get_running_loop().create_task(async_())
+        task: asyncio.Task[T] = asyncio.get_running_loop().create_task(self._run_async(names))
         try:
             await asyncio.wait((task,), timeout=limit_s)
         except asyncio.CancelledError:
@@ -229,6 +231,12 @@ class Calling(Generic[T]):
         )
         failure.__cause__ = cause
         return failure
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels the task that asks; what awaits a cancelled future is not."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _kind(error: Exception) -> FailureKind:

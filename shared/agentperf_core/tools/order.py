@@ -40,18 +40,18 @@ def conflicts(
             written[place] |= group
     found: dict[int, tuple[int, ...]] = {}
     for place in range(len(calls)):
-        earlier = tuple(
+        before = tuple(
             other
             for other in range(place)
             if written[place] & touched[other] or written[other] & touched[place]
         )
-        if earlier:
-            found[place] = earlier
+        if before:
+            found[place] = before
     return found
 
 
 def earlier(calls: Sequence[tuple[ToolCall, ToolPolicy | None]], place: int) -> tuple[int, ...]:
-    """The same for one call, and those of its exclusive group, which also come in order.
+    """The same for one call.
 
     Example:
         >>> shell = ToolPolicy(exclusive="shell")
@@ -59,22 +59,7 @@ def earlier(calls: Sequence[tuple[ToolCall, ToolPolicy | None]], place: int) -> 
         >>> earlier(calls, 2)
         (0, 1)
     """
-    call, policy = calls[place]
-    if policy is None:
-        return ()
-    written, touched = _tags(policy.tags_written, call), _tags(policy.tags_touched, call)
-    group = policy.exclusive
-    found: list[int] = []
-    for other, (asked, declared) in enumerate(calls[:place]):
-        if declared is None:
-            continue
-        same_group = group is not None and declared.exclusive == group
-        if same_group or (
-            written & _tags(declared.tags_touched, asked)
-            or touched & _tags(declared.tags_written, asked)
-        ):
-            found.append(other)
-    return tuple(found)
+    return conflicts(calls[: place + 1]).get(place, ())
 
 
 _NONE: frozenset[str] = frozenset()

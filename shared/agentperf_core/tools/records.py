@@ -77,8 +77,18 @@ class ToolRun:
 
     def record(self) -> dict[str, Any]:
         """Plain JSON data for messages, spans and reports, without what is not so."""
-        return {
-            name: value
-            for name in self.__dataclass_fields__
-            if (value := getattr(self, name)) is not None and value is not False
+        found: dict[str, Any] = {
+            "tool": self.tool,
+            "call_id": self.call_id,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "total_s": self.total_s,
+            "queue_s": self.queue_s,
+            "run_s": self.run_s,
+            "attempts": self.attempts,
         }
+        if self.orphaned:
+            found["orphaned"] = True
+        if self.substitute is not None:
+            found["substitute"] = self.substitute
+        return found

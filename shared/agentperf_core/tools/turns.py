@@ -10,13 +10,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from concurrent.futures import Future
 from typing import TypeVar
 
 from agentperf_core.accounting.deadline import clamped
 from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, Step
-from agentperf_core.tools.waits import waiting_for
+from agentperf_core.tools.waits import Moment
 
 __all__ = ["Turns"]
 
@@ -32,7 +31,7 @@ class _Turn:
 
     def __init__(self) -> None:
         self.begun = False
-        self.ended: Future[None] = Future()
+        self.ended = Moment()
 
 
 class Turns:
@@ -82,14 +81,13 @@ class Turns:
             self._messages.get(message, {}).pop(call_id, None)
             raise
         finally:
-            if not turn.ended.done():  # else somebody makes the call again
-                turn.ended.set_result(None)
+            turn.ended.happen()
         return result
 
     def _ended(self, turn: _Turn) -> Flow[None]:
         """Wait for the end of a call, or of the time to do so."""
-        if not (yield from waiting_for(turn.ended, clamped(self._late_s))) and turn.begun:
-            yield from waiting_for(turn.ended, clamped(None))
+        if not (yield from turn.ended.wait(clamped(self._late_s))) and turn.begun:
+            yield from turn.ended.wait(clamped(None))
 
     def _turn(self, message: Hashable, call_id: str) -> _Turn:
         with self._lock:

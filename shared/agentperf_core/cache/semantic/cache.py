@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from agentperf_core.cache.answers import AnswerCodec, CacheRequest, Hit
@@ -173,7 +174,7 @@ class SemanticCache(Serving):
             call,
             lambda begun: self.searched(lease, question, codec, abandoned=begun),
             threads=self._race == "always",
-            ready=self.tier.begin(question),
+            begin=partial(self.tier.begin, question),
         )
         return won.answer if isinstance(won, Answered) else won
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -27,6 +27,10 @@ class PrefetchTools(Protocol[T]):
 
     def policy(self, tool: str) -> ToolPolicy | None:
         """What is declared of a tool; `None` for nothing, or if there is no such tool."""
+        ...
+
+    def arguments(self, tool: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Arguments in the form in which equal calls are equal: with the plain defaults, say."""
         ...
 
     def job(self, call: ToolCall) -> ToolJob[T] | None:

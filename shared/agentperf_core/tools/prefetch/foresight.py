@@ -6,16 +6,18 @@ Recorded runs are gone through with it when rules are learnt, and live ones when
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from agentperf_core.tools.prefetch.paths import canonical
 from agentperf_core.tools.prefetch.rules import PrefetchRule
 from agentperf_core.tools.prefetch.sources import Seen
 
-__all__ = ["Foresight", "Offer", "call_key"]
+__all__ = ["Foresight", "KeyOf", "Offer", "call_key"]
+
+KeyOf: TypeAlias = Callable[[str, Mapping[str, Any]], bytes]
 
 _MOST_ROWS = 1000  # of one rule at one call: a result may hold any number of elements
 _MOST_CALLS = 10_000  # that a conversation remembers
@@ -53,10 +55,11 @@ class Offer:
 class _Strand:
     """What one rule proposes at one call, in order: all at once, or a little ahead of the model."""
 
-    __slots__ = ("_ahead", "_out", "_rest", "_rule", "_used")
+    __slots__ = ("_ahead", "_key_of", "_out", "_rest", "_rule", "_used")
 
-    def __init__(self, rule: PrefetchRule, seen: Seen) -> None:
+    def __init__(self, rule: PrefetchRule, seen: Seen, key_of: KeyOf) -> None:
         self._rule = rule
+        self._key_of = key_of
         self._rest = deque(islice(rule.calls(seen), _MOST_ROWS))
         self._ahead = rule.ahead
         self._used = 0
@@ -72,7 +75,7 @@ class _Strand:
         rule, evidence = self._rule, self._rule.evidence
         while self._rest and (self._ahead is None or self._out < max(self._ahead, self._used)):
             arguments = self._rest.popleft()
-            key = call_key(rule.call, arguments)
+            key = self._key_of(rule.call, arguments)
             if any(key in calls for calls in known):
                 continue
             self._out += 1
@@ -88,6 +91,7 @@ class Foresight:
     Args:
         rules: what to look for.
         most: how many calls of one rule may be proposed at once.
+        key_of: the same for equal calls of a tool.
 
     Example:
         >>> rules = [PrefetchRule.parse("after get_user: get_order(id=result.orders[])")]
@@ -98,8 +102,11 @@ class Foresight:
         'get_order'
     """
 
-    def __init__(self, rules: Sequence[PrefetchRule], *, most: int = 20) -> None:
+    def __init__(
+        self, rules: Sequence[PrefetchRule], *, most: int = 20, key_of: KeyOf = call_key
+    ) -> None:
         self._most = most
+        self._key_of = key_of
         self._after: dict[str | None, list[PrefetchRule]] = {}
         for rule in rules:
             self._after.setdefault(rule.after, []).append(rule)
@@ -137,7 +144,7 @@ class Foresight:
         """Somebody else proposes calls."""
         found: list[Offer] = []
         for tool, arguments in islice(calls, self._most):
-            key = call_key(tool, arguments)
+            key = self._key_of(tool, arguments)
             if key not in self._asked and key not in self._offered:
                 self._offered[key] = Offer(source, tool, arguments, key, trust)
                 found.append(self._offered[key])
@@ -151,7 +158,7 @@ class Foresight:
     def _apply(self, after: str | None, seen: Seen) -> list[Offer]:
         found: list[Offer] = []
         for rule in self._after.get(after, ()):
-            found += self._more(_Strand(rule, seen))
+            found += self._more(_Strand(rule, seen, self._key_of))
         return found
 
     def _more(self, strand: _Strand) -> list[Offer]:

@@ -130,6 +130,8 @@ def plain(text: object) -> Any:
         >>> plain('{"id": 7}'), plain("not found")
         ({'id': 7}, 'not found')
     """
+    if isinstance(text, str):
+        text = str(text)  # frameworks have classes of texts, which the parser refuses
     if not isinstance(text, str | bytes) or text[:1] not in ("{", "[", b"{", b"["):
         return text
     try:

@@ -11,6 +11,7 @@ from weakref import WeakSet
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import ConfigError, require_instance
 from agentperf_core.events import BUS, EventBus
+from agentperf_core.flow import Flow
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools.executor import ToolExecutor
 from agentperf_core.tools.prefetch.budget import Governor, PrefetchBudget
@@ -97,17 +98,20 @@ class Prefetcher:
         """Who makes the calls."""
         return self._shared.executor
 
-    def check(self, policies: Mapping[str, ToolPolicy]) -> None:
+    def check(self, policies: Mapping[str, ToolPolicy], *, complete: bool = True) -> None:
         """Check that every tool that a rule calls may be called on a guess.
 
         Args:
             policies: what is declared of the tools, by name.
+            complete: whether nothing is declared of other tools.
 
         Raises:
             ConfigError: naming the first one that may not.
         """
         for rule in self._shared.rules:
             policy = policies.get(rule.call)
+            if policy is None and not complete:
+                continue
             if policy is None or not policy.prefetch:
                 declared = "no policy" if policy is None else "prefetch=False"
                 msg = (
@@ -139,6 +143,13 @@ class Prefetcher:
             self._drop_old()
         session.tools = tools
         return session
+
+    def end(self, name: Hashable) -> Flow[None]:
+        """A run of this conversation is over, see `PrefetchSession.end`."""
+        with self._lock:
+            session = self._named.get(name)
+        if session is not None:
+            yield from session.end()
 
     def stats(self) -> PrefetchStats:
         """What prefetch has brought so far, of each rule and of all."""
