@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     from langchain_agentperf.tools.cached import cached_tool
     from langchain_agentperf.tools.executor import ToolExecutor
     from langchain_agentperf.tools.node import PerfToolNode
-<<<<<<< HEAD
-    from langchain_agentperf.warm import awarm_up, warm_up
-=======
     from langchain_agentperf.tools.plan import arun_plan, run_plan
->>>>>>> main
+    from langchain_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
     "CachedChatModel",
@@ -44,20 +41,14 @@ __all__ = [
     "ToolExecutor",
     "ToolPrefetchMiddleware",
     "ToolSubstituteMiddleware",
-<<<<<<< HEAD
-    "awarm_up",
-=======
     "arun_plan",
->>>>>>> main
+    "awarm_up",
     "cached_tool",
     "latency_callback",
     "message_state_key",
     "model_profile",
-<<<<<<< HEAD
-    "warm_up",
-=======
     "run_plan",
->>>>>>> main
+    "warm_up",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -76,20 +67,14 @@ __getattr__, __dir__ = lazy_exports(
         "ToolExecutor": "tools.executor",
         "ToolPrefetchMiddleware": "middleware.tool_prefetch",
         "ToolSubstituteMiddleware": "middleware.tool_substitute",
-<<<<<<< HEAD
-        "awarm_up": "warm",
-=======
         "arun_plan": "tools.plan",
->>>>>>> main
+        "awarm_up": "warm",
         "cached_tool": "tools.cached",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
-<<<<<<< HEAD
-        "warm_up": "warm",
-=======
         "run_plan": "tools.plan",
->>>>>>> main
+        "warm_up": "warm",
     },
     needs="langchain_core",
     extra="langchain",
