@@ -113,6 +113,7 @@ def both(
     async def async_(*args: P.args, **kwargs: P.kwargs) -> T:
         return await arun(make(*args, **kwargs))
 
+    sync.__qualname__ = make.__name__
     async_.__name__ = async_.__qualname__ = f"a{make.__name__}"
     async_.__doc__ = f"Like `{make.__name__}`, awaited."
     return sync, async_
