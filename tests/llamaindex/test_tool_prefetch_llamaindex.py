@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from context_tools import NotedOrders
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
-from llama_index.core.tools import FunctionTool, adapt_to_async_tool
+from llama_index.core.tools import FunctionTool
 from llamaindex_tools import ScriptedLLM, calls, says
 from parallel_tools import agent, events_of, stock_agent, stock_workflow, workflow_of_ours
 from pydantic import PrivateAttr
@@ -79,7 +79,8 @@ def script(messages: Sequence[ChatMessage]) -> ChatMessage:
 
 
 def llm(prefetcher: Prefetcher | None, answer: Any = script) -> Thinking:
-    made = Thinking(answer)
+    make: Any = Thinking  # its own constructor takes a script
+    made = make(answer)
     made._prefetcher = prefetcher
     return made
 
@@ -98,9 +99,8 @@ async def test_what_follows_from_a_result_is_called_while_the_model_thinks(make:
 
 async def test_tools_that_are_called_by_hand_prefetch_in_threads():
     shop, prefetcher = Shop(), Prefetcher([ORDERS])
-    look_user, look_order = map(
-        adapt_to_async_tool, prefetch_tools(shop.tools, prefetcher, {"get_order": LOOKS})
-    )
+    tools: list[Any] = [*prefetch_tools(shop.tools, prefetcher, {"get_order": LOOKS})]
+    look_user, look_order = tools
 
     def work() -> str:
         look_user.call(user_id=1)
