@@ -158,10 +158,7 @@ class Listener(BaseCallbackHandler):
         response: LLMResult | None = None,
         **event: Any,
     ) -> None:
-        """Close the model's span with what was raised.
-
-        A stream that broke off was paid for: without a report, its output is counted in chunks.
-        """
+        """Close the model's span with what was raised; a stream that broke off was paid for."""
         self._fail(run_id, error, _events.answered(response) if response is not None else None)
 
     def on_retry(self, retry_state: Any, *, run_id: UUID, **event: Any) -> None:
@@ -200,11 +197,8 @@ class Listener(BaseCallbackHandler):
         name: str | None = None,
         **event: Any,
     ) -> None:
-        """Close the tool's span; an error result that the tool made itself is an error too.
-
-        What the pack answered in its place says so in the event.
-        """
-        if MARK in event:
+        """Close the tool's span; an error result that the tool made itself is an error too."""
+        if MARK in event:  # the pack has answered in its place
             self.recorder.end_lazily(run_id, _spans.answered_for, (event[MARK],))
         elif getattr(output, "status", None) == "error":
             self.recorder.end_lazily(run_id, error="the tool answered with an error")
