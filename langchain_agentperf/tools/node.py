@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -130,21 +131,42 @@ class PerfToolNode(ToolNode):
         self, wrap: _Wrapper, execute: Callable[..., Any], request: ToolCallRequest
     ) -> Any:
         """Run a sync wrapper in a thread; the tool that it calls runs where it always does."""
-        loop = asyncio.get_running_loop()
-        calls: list[Any] = []
-
-        def call(asked: ToolCallRequest) -> Any:
-            calls.append(asyncio.run_coroutine_threadsafe(execute(asked), loop))
-            return calls[-1].result()
-
-        job = self._threads.submit(wrap, request, call)
+        bridge = _Bridge(execute)
+        job = self._threads.submit(wrap, request, bridge.execute)
         try:
             return await asyncio.wrap_future(job.future)
         except asyncio.CancelledError:
             job.abandon()
-            for begun in calls:
-                begun.cancel()
+            bridge.give_up()
             raise
+
+
+class _Bridge:
+    """Calls from a thread what must run on the event loop, and gives it up with the thread.
+
+    Args:
+        execute: the coroutine function to call.
+    """
+
+    def __init__(self, execute: Callable[..., Any]) -> None:
+        self._execute = execute
+        self._loop = asyncio.get_running_loop()
+        self._calls: list[Future[Any]] = []
+        self._given_up = False
+
+    def execute(self, request: ToolCallRequest) -> Any:
+        """Make the call and wait for it; in the thread."""
+        call = asyncio.run_coroutine_threadsafe(self._execute(request), self._loop)
+        self._calls.append(call)
+        if self._given_up:  # before the call was among them
+            call.cancel()
+        return call.result()
+
+    def give_up(self) -> None:
+        """Cancel what was called; on the loop."""
+        self._given_up = True
+        for call in self._calls:
+            call.cancel()
 
 
 def _swapped(
