@@ -29,7 +29,8 @@ CARD_AGAIN = "How can I reset the PIN of my debit card?"
 
 
 def made(source: Any = bag_of_words, **options: Any) -> SemanticCache:
-    options = {"shadow_share": 0.0, "bus": EventBus(), **options}
+    # A real encoder on a busy machine may take longer than a second.
+    options = {"shadow_share": 0.0, "bus": EventBus(), "patience_s": 30.0, **options}
     return SemanticCache(QuestionEmbedder(source, name="words"), **options)
 
 
