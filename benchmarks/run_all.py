@@ -48,7 +48,16 @@ COMMANDS = (
             "--seeds 1 2 3 4 5 --max-error 0.01 --label-noise 0.1"
         ),
     ),
+    ("", "benchmarks/plans.py --seed 1"),
     ("", f"benchmarks/semantic_pairs.py --data {SEMANTIC}/qqp_dev.jsonl.gz"),
+    (
+        (
+            "Tools called before they are asked for: rules from the first half of the tasks, with "
+            "thresholds cross-validated inside it, scored on the other half."
+        ),
+        f"benchmarks/prefetch.py --data {DATA}/tools/tau_bench/gpt-4o-airline.json",
+    ),
+    ("", f"benchmarks/semantic_followups.py --data {SEMANTIC}/banking77_train.csv.gz"),
     *(
         (
             (

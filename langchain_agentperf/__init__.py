@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from langchain_agentperf.tools.cached import cached_tool
     from langchain_agentperf.tools.executor import ToolExecutor
     from langchain_agentperf.tools.node import PerfToolNode
+    from langchain_agentperf.tools.plan import arun_plan, run_plan
+    from langchain_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
     "CachedChatModel",
@@ -39,10 +41,14 @@ __all__ = [
     "ToolExecutor",
     "ToolPrefetchMiddleware",
     "ToolSubstituteMiddleware",
+    "arun_plan",
+    "awarm_up",
     "cached_tool",
     "latency_callback",
     "message_state_key",
     "model_profile",
+    "run_plan",
+    "warm_up",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -61,10 +67,14 @@ __getattr__, __dir__ = lazy_exports(
         "ToolExecutor": "tools.executor",
         "ToolPrefetchMiddleware": "middleware.tool_prefetch",
         "ToolSubstituteMiddleware": "middleware.tool_substitute",
+        "arun_plan": "tools.plan",
+        "awarm_up": "warm",
         "cached_tool": "tools.cached",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
+        "run_plan": "tools.plan",
+        "warm_up": "warm",
     },
     needs="langchain_core",
     extra="langchain",

@@ -8,14 +8,19 @@ from langchain.agents import (
     create_agent,  # pyright: ignore[reportUnknownVariableType] - its signature has BaseCheckpointSaver[Unknown]
 )
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import SecretStr
 
-from agentperf_core.bench.workloads import SYSTEM_PROMPT, DeskSetup
+from agentperf_core.bench.workloads import SYSTEM_PROMPT, TOOL_POLICIES, DeskPlugins, DeskSetup
 from agentperf_core.telemetry import LatencyReport
-from langchain_agentperf import LatencyCallbackHandler, ResponseCacheMiddleware
+from langchain_agentperf import (
+    LatencyCallbackHandler,
+    ParallelToolsMiddleware,
+    ResponseCacheMiddleware,
+    cached_tool,
+)
 
 __all__ = ["LangChainDesk"]
 
@@ -25,7 +30,6 @@ class LangChainDesk:
 
     def __init__(self, setup: DeskSetup) -> None:
         self._handler = LatencyCallbackHandler()
-        caches = setup.plugins
         self._agent = cast(
             "Any",  # a CompiledStateGraph with four type parameters that say nothing here
             create_agent(
@@ -36,9 +40,9 @@ class LangChainDesk:
                     streaming=True,
                     stream_usage=True,
                 ),
-                [StructuredTool.from_function(tool) for tool in setup.tools],
+                _tools(setup),
                 system_prompt=SYSTEM_PROMPT,
-                middleware=[ResponseCacheMiddleware(cache=caches.answers)] if caches else [],
+                middleware=_middleware(setup.plugins) if setup.plugins is not None else [],
                 checkpointer=InMemorySaver(),
                 name="support-desk",
             ),
@@ -60,3 +64,20 @@ class LangChainDesk:
 
     async def close(self) -> None:
         """Nothing to release: langchain-openai shares its HTTP clients process-wide."""
+
+
+def _tools(setup: DeskSetup) -> list[BaseTool]:
+    tools: list[BaseTool] = [StructuredTool.from_function(tool) for tool in setup.tools]
+    if setup.plugins is None:
+        return tools
+    # Not ToolCacheMiddleware: the tools are methods of one desk, and only a version of each tool's
+    # own can say that another desk has the same.
+    shared: dict[str, Any] = {"cache": setup.plugins.tools, "version": "desk-1"}
+    return [cached_tool(tool, policy=TOOL_POLICIES[tool.name], **shared) for tool in tools]
+
+
+def _middleware(plugins: DeskPlugins) -> list[Any]:
+    return [
+        ParallelToolsMiddleware(executor=plugins.executor, policies=TOOL_POLICIES),
+        ResponseCacheMiddleware(cache=plugins.answers),
+    ]

@@ -6,17 +6,18 @@ What it means is worked out by `_spans`, and only if somebody reads the run.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Self, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import LLMResult
 
 from agentperf_core.cache.requests.keys import canonical
+from agentperf_core.events import BUS
 from langchain_agentperf._answers import MARK
 from langchain_agentperf._facts import finish_reason_of
 
-__all__ = ["Answered", "carries", "hash_of", "model_of", "name_of", "steers"]
+__all__ = ["Answered", "answered", "carries", "hash_of", "name_of", "steers"]
 
 
 def name_of(serialized: Mapping[str, Any] | None) -> str:
@@ -25,14 +26,6 @@ def name_of(serialized: Mapping[str, Any] | None) -> str:
     if serialized:
         found = serialized.get("name") or (serialized.get("id") or [None])[-1]
     return str(found or "chain")
-
-
-def model_of(metadata: Mapping[str, Any] | None, params: Mapping[str, Any] | None) -> str | None:
-    """The model by the name that its integration reports."""
-    model = metadata.get("ls_model_name") if metadata else None
-    if model is None and params:
-        model = params.get("model") or params.get("model_name")
-    return model if isinstance(model, str) else None
 
 
 def hash_of(asked: object) -> int:
@@ -67,24 +60,19 @@ def steers(error: BaseException) -> bool:
     return graph is not None and isinstance(error, graph.GraphBubbleUp)
 
 
-class Answered(NamedTuple):
-    """The figures of a model's answer as the integration reports them, without the answer.
+Answered: TypeAlias = tuple[str | None, str | None, Sequence[tuple[object, object]], object]
+"""The figures of a model's answer as the integration reports them, without the answer: the model
+that answered, the finish reason of the first generation that has one, per message the pack's mark
+and the reported usage (`None` without), and the usage that some integrations give beside the
+messages (completions, `n > 1`). A plain tuple: one of a class of its own is made by Python code."""
 
-    Attributes:
-        model: the model that answered, by its own word.
-        finish_reason: of the first generation that has one.
-        messages: per message the pack's mark and the reported usage, `None` without.
-        total: the usage that some integrations give beside the messages (completions, `n > 1`).
-    """
+_DETAILS = ("input_token_details", "output_token_details")
+_NOTHING: Answered = (None, None, (), None)
 
-    model: str | None = None
-    finish_reason: str | None = None
-    messages: tuple[tuple[object, object], ...] = ()
-    total: object = None
 
-    @classmethod
-    def of(cls, response: LLMResult) -> Self:
-        """Read a result; answers of completion models have no messages and only a reason."""
+def answered(response: LLMResult) -> Answered:
+    """Read a result; answers of completion models have no messages and only a reason."""
+    try:
         model = reason = None
         messages: list[tuple[object, object]] = []
         for batch in response.generations:
@@ -98,11 +86,17 @@ class Answered(NamedTuple):
                 metadata: Mapping[str, Any] = message.response_metadata
                 model = model or metadata.get("model_name") or metadata.get("model")
                 if reason is None:
-                    reason = finish_reason_of(metadata)
-                usage = getattr(message, "usage_metadata", None)
-                messages.append((metadata.get(MARK), _copied(usage)))
-        total = response.llm_output.get("token_usage") if response.llm_output else None
-        return cls(model, reason, tuple(messages), _copied(total))
+                    # Most providers' own word; what it means is worked out with the rest.
+                    said = metadata.get("finish_reason")
+                    reason = said if isinstance(said, str) and said else finish_reason_of(metadata)
+                usage: dict[str, Any] | None = getattr(message, "usage_metadata", None)
+                messages.append((metadata.get(MARK), _copied(usage) if usage else None))
+        extra = response.llm_output
+        total = _copied(extra.get("token_usage")) if extra else None
+    except Exception as error:  # an integration's own idea of a result
+        BUS.fault("langchain.callback", error)
+        return _NOTHING
+    return model, reason, messages, total
 
 
 def _copied(figures: object) -> object:
@@ -110,7 +104,7 @@ def _copied(figures: object) -> object:
     if not isinstance(figures, dict):
         return None
     found = {**cast("dict[str, Any]", figures)}
-    for name, value in found.items():
-        if isinstance(value, dict):
-            found[name] = {**cast("dict[str, Any]", value)}
+    for name in _DETAILS:
+        if isinstance(found.get(name), dict):
+            found[name] = {**found[name]}
     return found

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from agentperf_core.cache.policy import AnswerFacts
 from agentperf_core.types import Usage
 
-__all__ = ["facts_of", "finish_reason_of", "usage_from", "usage_of", "worst"]
+__all__ = ["facts_of", "finish_reason_of", "plain_reason", "usage_from", "usage_of", "worst"]
 
 
 def usage_from(message: BaseMessage) -> Usage | None:
@@ -56,9 +56,14 @@ def finish_reason_of(metadata: Mapping[str, Any]) -> str | None:
     for name in _REASONS:
         found = metadata.get(name)
         if found:
-            reason = str(found).lower()
-            return "stop" if reason in _WHOLE else reason
+            return plain_reason(str(found))
     return None
+
+
+def plain_reason(reported: str) -> str:
+    """A provider's word for why the model stopped in small letters, `"stop"` if all was said."""
+    reason = reported.lower()
+    return "stop" if reason in _WHOLE else reason
 
 
 def facts_of(message: BaseMessage) -> AnswerFacts:

@@ -1,7 +1,9 @@
 """The hooks of `BaseCallbackHandler`: every run becomes a span of a recorder.
 
 The way of a call is short: a hook keeps a few facts, and `_spans` tells what they mean when the run
-is read. Arguments are named one by one, because reading them from a dict costs a microsecond.
+is read. It runs once in a hundred microseconds of the framework's, with cold caches: what counts is
+how many functions and objects it touches, not how much it computes. Arguments of frequent events
+are named one by one, also those that nobody reads: one without a name is compared with every name.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 
-from agentperf_core.events import BUS
 from agentperf_core.telemetry import Recorder
 from langchain_agentperf import _events, _spans
 from langchain_agentperf._answers import MARK
 from langchain_agentperf._streams import Streams
 
 __all__ = ["Listener"]
+
+_NO_PARAMS: Mapping[str, Any] = {}
 
 
 class Listener(BaseCallbackHandler):
@@ -45,15 +48,23 @@ class Listener(BaseCallbackHandler):
         tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         name: str | None = None,
+        run_type: str | None = None,
         **event: Any,
     ) -> None:
         """Open an agent or a chain span."""
         named = name or _events.name_of(serialized)
-        self.recorder.start_lazily(
-            run_id, parent_run_id, _spans.chain, named, tags, metadata, parent_run_id
-        )
+        asked = (named, tags, metadata, parent_run_id)
+        self.recorder.start_lazily(run_id, parent_run_id, _spans.chain, asked)
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **event: Any) -> None:
+    def on_chain_end(
+        self,
+        outputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **event: Any,
+    ) -> None:
         """Close the span."""
         self.recorder.end_lazily(run_id)
 
@@ -61,7 +72,7 @@ class Listener(BaseCallbackHandler):
         """Close the span with what was raised."""
         self._fail(run_id, error)
 
-    def on_chat_model_start(
+    def on_chat_model_start(  # noqa: PLR0913 - what LangChain hands over
         self,
         serialized: dict[str, Any],
         messages: list[list[BaseMessage]],
@@ -71,15 +82,21 @@ class Listener(BaseCallbackHandler):
         tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
         name: str | None = None,
+        invocation_params: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        batch_size: int = 1,
         **event: Any,
     ) -> None:
         """Open the span of a chat model."""
-        named = name or _events.name_of(serialized)
-        model = _events.model_of(metadata, event.get("invocation_params"))
-        history = messages[0] if messages else []
-        last = _events.hash_of(history[-1].content if history else "")
-        asked = (named, tags, metadata, model, len(history), last)
-        self.recorder.start_lazily(run_id, parent_run_id, _spans.model, *asked)
+        named = name or serialized.get("name") or _events.name_of(serialized)
+        params = invocation_params or _NO_PARAMS
+        model = params.get("model") or params.get("model_name")
+        history = messages[0] if messages else ()
+        last = history[-1].content if history else ""
+        said = hash(last) if isinstance(last, str) else _events.hash_of(last)
+        model = model if isinstance(model, str) else None
+        asked = (named, tags, metadata, model, len(history), said)
+        self.recorder.start_lazily(run_id, parent_run_id, _spans.model, asked)
 
     def on_llm_start(
         self,
@@ -95,11 +112,12 @@ class Listener(BaseCallbackHandler):
     ) -> None:
         """Open the span of a completion model."""
         named = name or _events.name_of(serialized)
-        model = _events.model_of(metadata, event.get("invocation_params"))
-        prompt = _events.hash_of(prompts[0] if prompts else "")
-        self.recorder.start_lazily(
-            run_id, parent_run_id, _spans.model, named, tags, metadata, model, prompt
-        )
+        params = event.get("invocation_params") or _NO_PARAMS
+        model = params.get("model") or params.get("model_name")
+        model = model if isinstance(model, str) else None
+        said = _events.hash_of(prompts[0] if prompts else "")
+        asked = (named, tags, metadata, model, said)
+        self.recorder.start_lazily(run_id, parent_run_id, _spans.model, asked)
 
     def on_llm_new_token(
         self,
@@ -118,10 +136,19 @@ class Listener(BaseCallbackHandler):
         if event.get("event") == "content-block-delta":
             self._chunk(run_id, event, "event")
 
-    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **event: Any) -> None:
+    def on_llm_end(
+        self,
+        response: LLMResult,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **event: Any,
+    ) -> None:
         """Close the model's span with its usage; an answer from a cache becomes a cache span."""
-        self._streams.close(run_id)
-        self.recorder.end_lazily(run_id, _spans.answer, _answered(response))
+        if self._streams.open:
+            self._streams.close(run_id)
+        self.recorder.end_lazily(run_id, _spans.answer, (_events.answered(response),))
 
     def on_llm_error(
         self,
@@ -131,17 +158,14 @@ class Listener(BaseCallbackHandler):
         response: LLMResult | None = None,
         **event: Any,
     ) -> None:
-        """Close the model's span with what was raised.
-
-        A stream that broke off was paid for: without a report, its output is counted in chunks.
-        """
-        self._fail(run_id, error, _answered(response) if response is not None else None)
+        """Close the model's span with what was raised; a stream that broke off was paid for."""
+        self._fail(run_id, error, _events.answered(response) if response is not None else None)
 
     def on_retry(self, retry_state: Any, *, run_id: UUID, **event: Any) -> None:
         """Note which attempt comes next."""
         self.recorder.annotate(run_id, attempt=retry_state.attempt_number + 1)
 
-    def on_tool_start(
+    def on_tool_start(  # noqa: PLR0913 - what LangChain hands over
         self,
         serialized: dict[str, Any],
         input_str: str,
@@ -152,26 +176,34 @@ class Listener(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         inputs: dict[str, Any] | None = None,
         name: str | None = None,
+        tool_call_id: str | None = None,
+        color: str | None = None,
         **event: Any,
     ) -> None:
         """Open a tool's span."""
-        named = name or _events.name_of(serialized)
-        asked = _events.hash_of(inputs if inputs is not None else input_str)
-        call_id = event.get("tool_call_id")
-        self.recorder.start_lazily(
-            run_id, parent_run_id, _spans.tool, named, tags, metadata, asked, call_id
-        )
+        named = name or serialized.get("name") or _events.name_of(serialized)
+        given = _events.hash_of(inputs if inputs is not None else input_str)
+        asked = (named, tags, metadata, given, tool_call_id)
+        self.recorder.start_lazily(run_id, parent_run_id, _spans.tool, asked)
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, **event: Any) -> None:
-        """Close the tool's span; an error result that the tool made itself is an error too.
-
-        What the pack answered in its place says so in the event.
-        """
-        failed = getattr(output, "status", None) == "error"
-        told = (_spans.answered_for, event[MARK]) if MARK in event else ()
-        self.recorder.end_lazily(
-            run_id, *told, error="the tool answered with an error" if failed else None
-        )
+    def on_tool_end(
+        self,
+        output: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        color: str | None = None,
+        name: str | None = None,
+        **event: Any,
+    ) -> None:
+        """Close the tool's span; an error result that the tool made itself is an error too."""
+        if MARK in event:  # the pack has answered in its place
+            self.recorder.end_lazily(run_id, _spans.answered_for, (event[MARK],))
+        elif getattr(output, "status", None) == "error":
+            self.recorder.end_lazily(run_id, error="the tool answered with an error")
+        else:
+            self.recorder.end_lazily(run_id)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """Close the tool's span with what was raised."""
@@ -191,14 +223,12 @@ class Listener(BaseCallbackHandler):
     ) -> None:
         """Open a retriever's span."""
         named = name or _events.name_of(serialized)
-        asked = _events.hash_of(query)
-        self.recorder.start_lazily(
-            run_id, parent_run_id, _spans.retriever, named, tags, metadata, asked
-        )
+        asked = (named, tags, metadata, _events.hash_of(query))
+        self.recorder.start_lazily(run_id, parent_run_id, _spans.retriever, asked)
 
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **event: Any) -> None:
         """Close the retriever's span."""
-        self.recorder.end_lazily(run_id, _spans.retrieved, len(documents))
+        self.recorder.end_lazily(run_id, _spans.retrieved, (len(documents),))
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """Close the retriever's span with what was raised."""
@@ -212,16 +242,8 @@ class Listener(BaseCallbackHandler):
         self, run_id: UUID, error: BaseException, answered: _events.Answered | None = None
     ) -> None:
         chunks = self._streams.close(run_id)
-        told = (_spans.broken, answered, chunks)
+        left = (answered, chunks)
         if _events.steers(error):
-            self.recorder.end_lazily(run_id, *told, status="cancelled")
+            self.recorder.end_lazily(run_id, _spans.broken, left, status="cancelled")
         else:
-            self.recorder.end_lazily(run_id, *told, error=error)
-
-
-def _answered(response: LLMResult) -> _events.Answered:
-    try:
-        return _events.Answered.of(response)
-    except Exception as error:  # an integration's own idea of a result
-        BUS.fault("langchain.callback", error)
-        return _events.Answered()
+            self.recorder.end_lazily(run_id, _spans.broken, left, error)

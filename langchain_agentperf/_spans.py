@@ -9,7 +9,7 @@ from agentperf_core.telemetry import Closing, Opening, SpanKind, input_digest
 from agentperf_core.types import Usage
 from langchain_agentperf._answers import cache_mark
 from langchain_agentperf._events import Answered
-from langchain_agentperf._facts import usage_of
+from langchain_agentperf._facts import plain_reason, usage_of
 
 __all__ = ["answer", "answered_for", "broken", "chain", "model", "retrieved", "retriever", "tool"]
 
@@ -27,16 +27,19 @@ def chain(name: str, tags: Iterable[str], metadata: _Metadata, parent: object) -
 
 
 def model(
-    name: str, tags: Iterable[str], metadata: _Metadata, asked: str | None, *said: int
+    name: str, tags: Iterable[str], metadata: _Metadata, param: str | None, *said: int
 ) -> Opening:
-    """A call of a model, by the model's name if its integration reports one.
+    """A call of a model, by the model's name if its integration reports one or has it as a `param`.
 
     Repeated calls have the same model and the same `said`: the length of the history and the hash
     of the last message.
     """
+    reported = metadata or {}
+    named = reported.get("ls_model_name")
+    asked = param if named is None else named if isinstance(named, str) else None
     known = asked or name
     mark = input_digest("\0".join(map(str, (known, *said))))
-    provider = (metadata or {}).get("ls_provider")
+    provider = reported.get("ls_provider")
     return Opening(SpanKind.LLM, known, asked, provider, _noted(tags, metadata, input_hash=mark))
 
 
@@ -70,16 +73,16 @@ def retrieved(documents: int) -> Closing:
 
 def answer(answered: Answered) -> Closing:
     """Usage and model of an answer; what was saved, for one from a cache."""
+    model, reason, messages, total = answered
     usages: list[Usage] = []
     cache: Mapping[str, Any] | None = None
-    for mark, reported in answered.messages:
+    for mark, reported in messages:
         served, spent = _cached(mark, reported)
         cache = cache or served
         if spent is not None:
             usages.append(spent)
-    reason = answered.finish_reason
-    noted = {"finish_reason": reason} if reason is not None else None
-    return Closing(_spent(usages, _total(answered.total)), answered.model, cache, noted)
+    noted = {"finish_reason": plain_reason(reason)} if reason is not None else None
+    return Closing(_spent(usages, _total(total)), model, cache, noted)
 
 
 def broken(answered: Answered | None, chunks: int) -> Closing:

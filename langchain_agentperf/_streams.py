@@ -30,19 +30,19 @@ class Streams:
 
     def __init__(self) -> None:
         # By the number of the id: hashing a UUID runs Python code.
-        self._open: dict[int, _Stream] = {}
+        self.open: dict[int, _Stream] = {}
 
     def is_new(self, run_id: UUID, chunk: object, source: Literal["token", "event"]) -> bool:
         """Whether a chunk of an open run counts; the source that came first is the one that does.
 
         Never ask for a run that is not open: nobody would `close` it.
         """
-        stream = self._open.get(run_id.int)
+        stream = self.open.get(run_id.int)
         if stream is None:
-            stream = self._open[run_id.int] = _Stream(source)
-            if len(self._open) > _MAX_OPEN:
+            stream = self.open[run_id.int] = _Stream(source)
+            if len(self.open) > _MAX_OPEN:
                 with suppress(RuntimeError):  # another thread changed the dict meanwhile
-                    self._open.pop(next(iter(self._open)), None)
+                    self.open.pop(next(iter(self.open)), None)
         if stream.source != source or (chunk is not None and stream.last is chunk):
             return False
         stream.last = chunk
@@ -51,5 +51,5 @@ class Streams:
 
     def close(self, run_id: UUID) -> int:
         """Forget a run and say how many chunks it had."""
-        stream = self._open.pop(run_id.int, None)
+        stream = self.open.pop(run_id.int, None)
         return stream.chunks if stream is not None else 0

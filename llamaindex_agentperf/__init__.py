@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
     from llamaindex_agentperf.tools.manage import manage_tools
     from llamaindex_agentperf.tools.managed import ManagedTool
+    from llamaindex_agentperf.tools.plan import arun_plan, run_plan
+    from llamaindex_agentperf.tools.prefetch import prefetch_tools
     from llamaindex_agentperf.tools.substitute import SubstituteTool
+    from llamaindex_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
     "CachedLLM",
@@ -34,10 +37,15 @@ __all__ = [
     "ParallelAgentWorkflow",
     "ParallelFunctionAgent",
     "SubstituteTool",
+    "arun_plan",
+    "awarm_up",
     "cached_tools",
     "instrument",
     "manage_tools",
     "model_profile",
+    "prefetch_tools",
+    "run_plan",
+    "warm_up",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -52,10 +60,15 @@ __getattr__, __dir__ = lazy_exports(
         "ParallelAgentWorkflow": "agents.parallel",
         "ParallelFunctionAgent": "agents.parallel",
         "SubstituteTool": "tools.substitute",
+        "arun_plan": "tools.plan",
+        "awarm_up": "warm",
         "cached_tools": "tools.cached",
         "instrument": "instrumentation",
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
+        "prefetch_tools": "tools.prefetch",
+        "run_plan": "tools.plan",
+        "warm_up": "warm",
     },
     needs="llama_index.core",
     extra="llamaindex",

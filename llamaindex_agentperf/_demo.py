@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import httpx
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage
-from llama_index.core.tools import BaseTool, FunctionTool
+from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 
 from agentperf_core.bench.workloads import SYSTEM_PROMPT, TOOL_POLICIES, DeskSetup
 from agentperf_core.telemetry import LatencyReport
-from llamaindex_agentperf import CachedLLM, CachedTool, instrument
+from llamaindex_agentperf import CachedLLM, ManagedTool, ParallelFunctionAgent, instrument
 
 __all__ = ["LlamaIndexDesk"]
 
@@ -37,26 +36,22 @@ class LlamaIndexDesk:
             "async_http_client": self._clients[1],
         }
         llm = OpenAILike(**options)
-        tools: Sequence[BaseTool] = [FunctionTool.from_defaults(tool) for tool in setup.tools]
-        caches = setup.plugins
-        if caches is not None:
-            llm = CachedLLM(llm, cache=caches.answers)
-            # The tools are methods of one desk: a version says that another desk has the same.
+        plugins = setup.plugins
+        named: dict[str, Any] = {"name": "support-desk", "system_prompt": SYSTEM_PROMPT}
+        self._agent: FunctionAgent
+        if plugins is None:
+            bare = [FunctionTool.from_defaults(tool) for tool in setup.tools]
+            self._agent = FunctionAgent(llm=llm, tools=[*bare], **named)
+        else:
+            shared: dict[str, Any] = {"executor": plugins.executor, "cache": plugins.tools}
+            # Not manage_tools(): the tools are methods of one desk, and only a version of each
+            # tool's own can say that another desk has the same.
             tools = [
-                CachedTool(
-                    tool,
-                    policy=TOOL_POLICIES[str(tool.metadata.name)],
-                    cache=caches.tools,
-                    version="desk-1",
-                )
-                for tool in tools
+                ManagedTool(tool, policy=TOOL_POLICIES[tool.__name__], version="desk-1", **shared)
+                for tool in setup.tools
             ]
-        self._agent = FunctionAgent(
-            name="support-desk",
-            tools=[*tools],
-            llm=llm,
-            system_prompt=SYSTEM_PROMPT,
-        )
+            cached = CachedLLM(llm, cache=plugins.answers)
+            self._agent = ParallelFunctionAgent(llm=cached, tools=[*tools], **named, **shared)
         self._instrumentation = instrument()
         self._histories: dict[str, list[ChatMessage]] = {}
 

@@ -154,8 +154,8 @@ class SpanEnds:
         usage, attributes = live.saved, None
         if live.role is Role.LLM:
             usage, attributes = live.account()
-        said = (Closing, usage, live.model, live.cache, attributes)
-        self.recorder.end_lazily(id_, *said, error=error, status=status)
+        said = (usage, live.model, live.cache, attributes)
+        self.recorder.end_lazily(id_, Closing, said, error, status)
 
     def _release(self, id_: str) -> None:
         with self._lock:

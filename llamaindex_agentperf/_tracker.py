@@ -61,7 +61,7 @@ class Tracker(SpanEnds):
         if instance is None:
             # A step of a workflow: its class is the same for all, and would fill the waterfall.
             self._open(id_, Live(parent_id, Role.STEP, path, None, method), parent)
-            self.recorder.start_lazily(id_, parent_id, Opening, SpanKind.CHAIN, method)
+            self.recorder.start_lazily(id_, parent_id, Opening, (SpanKind.CHAIN, method))
             return
         role = self._role(type(instance), method)
         name = span_name(instance, role, path)
@@ -82,7 +82,7 @@ class Tracker(SpanEnds):
         elif role is Role.AGENT or (role is Role.ENTRY and parent is None):
             kind, attributes = SpanKind.AGENT, run_tags()
         self._open(id_, live, parent)
-        self.recorder.start_lazily(id_, live.parent, Opening, kind, name, None, None, attributes)
+        self.recorder.start_lazily(id_, live.parent, Opening, (kind, name, None, None, attributes))
 
     def exit(self, id_: str, result: object) -> None:
         """A span's function returned."""

@@ -7,6 +7,7 @@ the ecosystem that the stored text names. Here it becomes a `ToolMessage`, or wh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.messages import ToolMessage
@@ -93,11 +94,13 @@ class MessageCodec:
 
 
 class JoinedCodec(MessageCodec):
-    """For calls that are joined and not kept: a cache further in has marked what the tool said."""
+    """For equal calls of one message: a cache further in has marked what the tool said."""
 
     def mark(self, result: Any, decision: ToolDecision) -> Any:
-        """Marks only what is shared."""
-        return super().mark(result, decision) if decision.served else result
+        """Marks only what is shared; how long it is good, the tool's own message beside it says."""
+        return (
+            super().mark(result, replace(decision, expires_at=None)) if decision.served else result
+        )
 
 
 def _others(fields: Any) -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, cast
 
 from langchain.agents.middleware import ToolCallRequest
@@ -71,8 +70,8 @@ class Policies:
 
     def by_name(self, tools: Sequence[BaseTool]) -> Callable[[str], ToolPolicy | None]:
         """How to look policies up for these tools."""
-        known = {tool.name: tool for tool in tools}
-        return lambda name: self.of(name, known.get(name))
+        # Most calls never ask, and an agent may have many tools.
+        return lambda name: self.of(name, next((one for one in tools if one.name == name), None))
 
     def check(self, tools: Sequence[BaseTool]) -> None:
         """Say once in the log which names no tool has.
@@ -174,9 +173,9 @@ def _wrong(call: ToolCall, passage: Passage, result: ToolMessage) -> ToolFailure
 
 
 def _managed(request: ToolCallRequest, passage: Passage) -> ToolCallRequest:
-    parts: dict[str, Any] = {part.name: getattr(request, part.name) for part in fields(request)}
+    # Not by its constructor: a request warns of each attribute that is set, and looks for it first.
+    made: ToolCallRequest = object.__new__(_ManagedRequest)
+    made.__dict__.update(request.__dict__, passage=passage)
     if request.tool is not None:
-        parts["tool"] = passage.bound(request.tool)
-    made = _ManagedRequest(**parts)
-    made.__dict__["passage"] = passage
+        made.__dict__["tool"] = passage.bound(request.tool)
     return made

@@ -11,11 +11,12 @@ from langgraph.prebuilt import tool_node
 from langgraph.types import Command
 
 from agentperf_core.tools import ToolFailure, ToolRun
+from agentperf_core.tools.plain import plain_value
 from agentperf_core.types import ToolCall
 from langchain_agentperf._events import steers
 from langchain_agentperf._tools.marks import mark_of, marked
 
-__all__ = ["MessageResults", "NotedResults", "Result", "passes"]
+__all__ = ["MessageResults", "NotedResults", "Result", "passes", "plain"]
 
 Result: TypeAlias = ToolMessage | Command[Any] | list[ToolMessage | Command[Any]]
 """What a call of a tool gives a graph; a tool may give several."""
@@ -78,6 +79,30 @@ class MessageResults:
         if said and said.get("substitute"):  # whoever answered further in has said how
             record |= {name: said[name] for name in _OF_THE_ANSWER}
         return marked(result, tool=record)
+
+
+def plain(result: Result) -> Any:
+    """What a tool said, as the plain value that references of a plan lead into.
+
+    Raises:
+        TypeError: if it said nothing to a model, but commanded the graph.
+    """
+    if isinstance(result, list):
+        return [plain(one) for one in result]
+    if not isinstance(result, ToolMessage):
+        msg = f"a {type(result).__name__} has no value"
+        raise TypeError(msg)
+    content: object = result.content
+    if isinstance(content, list):
+        texts = [_text(block) for block in cast("list[Any]", content)]
+        if None not in texts:
+            content = "".join(cast("list[str]", texts))
+    return plain_value(content)
+
+
+def _text(block: Any) -> str | None:
+    found = cast("dict[str, Any]", block).get("text") if isinstance(block, dict) else block
+    return found if isinstance(found, str) else None
 
 
 _OF_THE_ANSWER = ("outcome", "reason", "substitute")

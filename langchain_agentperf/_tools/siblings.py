@@ -7,6 +7,7 @@ the same, shows only in the message, which is in the state.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 from langchain.agents.middleware import ToolCallRequest
@@ -24,6 +25,8 @@ from langchain_agentperf._tools.runs import run_of, surroundings, thread_of
 __all__ = ["Siblings", "core_call"]
 
 _JOINED = ToolPolicy(read_only=True, cache_scope="run")
+# As long as the calls of one message may take to begin, where few run at once.
+_KEPT = replace(_JOINED, ttl_s=60.0)
 
 
 class _Message(NamedTuple):
@@ -33,11 +36,13 @@ class _Message(NamedTuple):
         id: tells it from all others.
         calls: the calls, in LangChain's form.
         place: of the call from which it was found.
+        once: tells its one time in this run; `None` if it has no id of its own, or no run.
     """
 
     id: str
     calls: Sequence[Mapping[str, Any]]
     place: int
+    once: str | None
 
 
 class Siblings:
@@ -76,35 +81,37 @@ class Siblings:
         if message is None or len(message.calls) < 2:
             return step
         call = request.tool_call
+        declared = [policy_of(call["name"]) for call in message.calls]
+        writes = any(other and other.writes for other in declared)
         if policy.repeatable and any(
             other["name"] == call["name"] and other["args"] == call["args"]
             for place, other in enumerate(message.calls)
             if place != message.place
         ):
-            step = _as_step(self._joined, message, request, step)
-        return self._in_turn(message, policy, policy_of, step)
+            # What a call between two equal ones may write, the second one is to see.
+            once = None if writes else message.once
+            step = _as_step(self._joined, request, once, message.id, step)
+        return self._in_turn(message, declared, step) if policy.exclusive or writes else step
 
     def _in_turn(
-        self,
-        message: _Message,
-        policy: ToolPolicy,
-        policy_of: Callable[[str], ToolPolicy | None],
-        step: Step[Any],
+        self, message: _Message, declared: Sequence[ToolPolicy | None], step: Step[Any]
     ) -> Step[Any]:
-        declared = [policy_of(call["name"]) for call in message.calls]
-        if not policy.exclusive and not any(other and other.writes for other in declared):
-            return step
         calls = [core_call(call) for call in message.calls]
         before = earlier(list(zip(calls, declared, strict=True)), message.place)
         ids = [calls[place].id for place in before]
         own_id = calls[message.place].id
         return _as_step(self._turns.after, message.id, own_id, ids, step)
 
-    def _joined(self, message: _Message, request: ToolCallRequest, step: Step[Any]) -> Flow[Any]:
-        """One call for all equal ones of the message that are in flight; nothing is kept."""
+    def _joined(
+        self, request: ToolCallRequest, once: str | None, message_id: str, step: Step[Any]
+    ) -> Flow[Any]:
+        """One call for all equal ones of the message; without `once`, for those in flight."""
         call = request.tool_call
         asked = ToolRequest(
-            tool=call["name"], arguments=call["args"], policy=_JOINED, run=message.id
+            tool=call["name"],
+            arguments=call["args"],
+            policy=_JOINED if once is None else _KEPT,
+            run=once or message_id,
         )
         return self._flight.run(asked, step, JoinedCodec(call["id"]))
 
@@ -116,10 +123,12 @@ class Siblings:
             ids = [call["id"] for call in message.tool_calls]
             if call_id not in ids:
                 return None
-            where = thread_of(surroundings(request)[0]) or run_of(request)
+            run_id = run_of(request)
+            where = thread_of(surroundings(request)[0]) or run_id
             name = message.id or ",".join(map(str, ids))
+            once = f"{run_id}:{message.id}" if run_id and message.id else None
             calls = cast("Sequence[Mapping[str, Any]]", message.tool_calls)
-            return _Message(f"{where}:{name}", calls, ids.index(call_id))
+            return _Message(f"{where}:{name}", calls, ids.index(call_id), once)
         return None
 
     def _messages(self, state: Any) -> Sequence[Any]:

@@ -10,7 +10,7 @@ import orjson
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.outputs import Generation
 
-from agentperf_core.cache import CacheRequest, MessageParts, text_key
+from agentperf_core.cache import CacheRequest, MessageParts, check_tenant, text_key
 from agentperf_core.cache import ExactCache as CoreCache
 from agentperf_core.cache.requests.build import build_request
 from agentperf_core.flow import Flow, arun, run
@@ -30,6 +30,7 @@ class ModelCache(BaseCache):
     """
 
     def __init__(self, core: CoreCache, *, tenant: str | None, version: str) -> None:
+        check_tenant(tenant, asks="a function", hint="give its str()")
         self._core = core
         self._tenant = tenant
         self._version = version
@@ -83,6 +84,7 @@ class ModelCache(BaseCache):
             messages=messages,
             tenant=self._tenant,
             version=self._version,
+            questions=self._core.wants_questions,
             tags=tags,
             expires_at=expires_at,
         )

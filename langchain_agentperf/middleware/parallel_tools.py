@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ToolCallRequest
-from langchain_core.messages import ToolMessage
-from langgraph.types import Command
+from langchain.agents.middleware import ModelRequest, ToolCallRequest
 
 from agentperf_core.errors import ConfigError, require_instance
-from agentperf_core.flow import Step, arun, run
+from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools import EarlyStats, ToolExecutor
 from langchain_agentperf._tools.managed import Managed, Policies
-from langchain_agentperf.middleware._trace import TRACE
+from langchain_agentperf.middleware._around_tools import AroundTools
 
 __all__ = ["ParallelToolsMiddleware"]
 
 
-class ParallelToolsMiddleware(AgentMiddleware[Any, Any, Any]):
+class ParallelToolsMiddleware(AroundTools):
     """Runs an agent's tools under limits, with time-outs, and so that one costs the others nothing.
 
     A tool that raises, takes too long or hangs becomes an error message for the model, with its
@@ -74,9 +72,6 @@ class ParallelToolsMiddleware(AgentMiddleware[Any, Any, Any]):
         ('error', 'error')
     """
 
-    if TRACE is not None:
-        trace_policy = TRACE
-
     def __init__(
         self,
         *,
@@ -124,18 +119,5 @@ class ParallelToolsMiddleware(AgentMiddleware[Any, Any, Any]):
             return await handler(request)
         return await arun(early.around(request, Step(handler, handler, request)))
 
-    def wrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
-    ) -> ToolMessage | Command[Any]:
-        """Make the call through the executor. From `AgentMiddleware`."""
-        return run(self._managed.call(request, handler))
-
-    async def awrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-    ) -> ToolMessage | Command[Any]:
-        """Like `wrap_tool_call`. From `AgentMiddleware`."""
-        return await arun(self._managed.call(request, handler))
+    def _call(self, request: ToolCallRequest, handler: Callable[..., Any]) -> Flow[Any]:
+        return self._managed.call(request, handler)

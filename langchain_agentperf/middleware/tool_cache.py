@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
-from langchain.agents.middleware import AgentMiddleware, ToolCallRequest
-from langchain_core.messages import ToolMessage
-from langgraph.types import Command
+from langchain.agents.middleware import ToolCallRequest
 
 from agentperf_core.cache import Store, check_tenant
 from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.errors import ConfigError, require_instance, require_positive
-from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.flow import Flow, Step
 from agentperf_core.toolpolicy import ToolPolicy
 from langchain_agentperf._tools.keeping import Asked, Keeper
 from langchain_agentperf._tools.managed import Policies
 from langchain_agentperf._tools.runs import run_of, surroundings, thread_of
-from langchain_agentperf.middleware._trace import TRACE
+from langchain_agentperf.middleware._around_tools import AroundTools
 
 __all__ = ["ToolCacheMiddleware"]
 
 _Name: TypeAlias = str | Callable[[ToolCallRequest], str | None] | None
 
 
-class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
+class ToolCacheMiddleware(AroundTools):
     """Answers equal tool calls of an agent once, as far as the tools' policies allow it.
 
     Nothing is kept of a tool that is not declared `read_only`, or `idempotent` with a `ttl_s`, by a
@@ -72,9 +70,6 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         'ToolResultCache'
     """
 
-    if TRACE is not None:
-        trace_policy = TRACE
-
     def __init__(
         self,
         *,
@@ -102,22 +97,6 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         self._ttl_s = ttl_s
         self._tenant = tenant
         self._session = session
-
-    def wrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
-    ) -> ToolMessage | Command[Any]:
-        """Answer from the cache or make the call. From `AgentMiddleware`."""
-        return run(self._call(request, handler))
-
-    async def awrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-    ) -> ToolMessage | Command[Any]:
-        """Like `wrap_tool_call`. From `AgentMiddleware`."""
-        return await arun(self._call(request, handler))
 
     def _call(self, request: ToolCallRequest, handler: Callable[..., Any]) -> Flow[Any]:
         tool = request.tool

@@ -7,14 +7,11 @@ from typing import Any, TypeAlias, cast
 from uuid import uuid4
 
 from langchain.agents.middleware import (
-    AgentMiddleware,
     ModelRequest,
     ModelResponse,
     ToolCallRequest,
 )
-from langchain_core.messages import ToolMessage
 from langgraph.config import get_config
-from langgraph.types import Command
 
 from agentperf_core.cache import check_tenant
 from agentperf_core.cache.toolresults.cache import ToolResultCache
@@ -30,14 +27,14 @@ from langchain_agentperf._tools.managed import Policies
 from langchain_agentperf._tools.prefetching import AgentTools, Whose, new_texts, plain_result
 from langchain_agentperf._tools.runs import current_run, surroundings, thread_of
 from langchain_agentperf._tools.siblings import core_call
-from langchain_agentperf.middleware._trace import TRACE
+from langchain_agentperf.middleware._around_tools import AroundTools
 
 __all__ = ["ToolPrefetchMiddleware"]
 
 _Name: TypeAlias = str | Callable[[Any], str | None] | None
 
 
-class ToolPrefetchMiddleware(AgentMiddleware[Any, Any, Any]):
+class ToolPrefetchMiddleware(AroundTools):
     """Calls tools while the model still thinks about asking for them.
 
     After a call, and when the user has said something, rules say which calls are likely next. Those
@@ -76,9 +73,6 @@ class ToolPrefetchMiddleware(AgentMiddleware[Any, Any, Any]):
         >>> prefetch.prefetcher.stats().begun
         0
     """
-
-    if TRACE is not None:
-        trace_policy = TRACE
 
     def __init__(
         self,
@@ -121,22 +115,6 @@ class ToolPrefetchMiddleware(AgentMiddleware[Any, Any, Any]):
         """Like `wrap_model_call`. From `AgentMiddleware`."""
         await arun(self._listen(request))
         return await handler(request)
-
-    def wrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
-    ) -> ToolMessage | Command[Any]:
-        """Make the call, and those that are likely next. From `AgentMiddleware`."""
-        return run(self._call(request, handler))
-
-    async def awrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-    ) -> ToolMessage | Command[Any]:
-        """Like `wrap_tool_call`. From `AgentMiddleware`."""
-        return await arun(self._call(request, handler))
 
     def after_agent(self, state: Any, runtime: Any) -> None:
         """The run is over: cancel what still runs on a guess. From `AgentMiddleware`."""

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from langchain.agents.middleware import AgentMiddleware, ToolCallRequest
-from langchain_core.messages import ToolMessage
-from langgraph.types import Command
+from langchain.agents.middleware import ToolCallRequest
 
 from agentperf_core.errors import require_instance
-from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.flow import Flow, Step
 from agentperf_core.toolpolicy import Substitute
 from agentperf_core.tools import SubstituteRegistry
 from langchain_agentperf._tools.results import NotedResults
 from langchain_agentperf._tools.runs import surroundings
 from langchain_agentperf._tools.siblings import core_call
 from langchain_agentperf._tools.telling import tell
-from langchain_agentperf.middleware._trace import TRACE
+from langchain_agentperf.middleware._around_tools import AroundTools
 
 __all__ = ["ToolSubstituteMiddleware"]
 
 
-class ToolSubstituteMiddleware(AgentMiddleware[Any, Any, Any]):
+class ToolSubstituteMiddleware(AroundTools):
     """Lets light local functions answer in place of an agent's tools, where they can.
 
     A substitute answers where its condition on the arguments holds, and where its tool raised or
@@ -48,9 +46,6 @@ class ToolSubstituteMiddleware(AgentMiddleware[Any, Any, Any]):
         ('calculator', 'now')
     """
 
-    if TRACE is not None:
-        trace_policy = TRACE
-
     def __init__(
         self, registry: SubstituteRegistry | Mapping[str, Substitute | Callable[..., Any]]
     ) -> None:
@@ -61,22 +56,6 @@ class ToolSubstituteMiddleware(AgentMiddleware[Any, Any, Any]):
             SubstituteRegistry, "give one, or substitutes by name of the tool", registry=registry
         )
         self.registry = registry
-
-    def wrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
-    ) -> ToolMessage | Command[Any]:
-        """Answer with a substitute or make the call. From `AgentMiddleware`."""
-        return run(self._call(request, handler))
-
-    async def awrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-    ) -> ToolMessage | Command[Any]:
-        """Like `wrap_tool_call`. From `AgentMiddleware`."""
-        return await arun(self._call(request, handler))
 
     def _call(self, request: ToolCallRequest, handler: Callable[..., Any]) -> Flow[Any]:
         step: Step[Any] = Step(handler, handler, request)

@@ -16,11 +16,12 @@ from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.errors import require_instance
 from agentperf_core.flow import Step, arun, run
 from agentperf_core.toolpolicy import ToolPolicy, policies_for
-from agentperf_core.tools import Done, ToolJob
+from agentperf_core.tools import Done, Plan, PlanTools, ToolGraph, ToolJob
 from agentperf_core.tools import ToolExecutor as CoreExecutor
+from agentperf_core.types import ToolCall
 from langchain_agentperf._tools.asked import NOWHERE, ToolCalls, calls_in, refused, tools_by_name
 from langchain_agentperf._tools.keeping import Asked
-from langchain_agentperf._tools.results import MessageResults, Result
+from langchain_agentperf._tools.results import MessageResults, Result, plain
 from langchain_agentperf._tools.runs import thread_of
 from langchain_agentperf._tools.sharing import Sharing
 from langchain_agentperf._tools.siblings import core_call
@@ -130,8 +131,32 @@ class ToolExecutor(Runnable[Any, list[ToolMessage]]):
         """Like `invoke`. From `Runnable`."""
         return _flat(await arun(self.executor.call_all(self._jobs(input, config))))
 
-    def _jobs(self, message: Any, config: RunnableConfig | None) -> list[ToolJob[Result]]:
-        """One job per call; they share a config, which no tool changes."""
+    def planned(
+        self, plan: Plan, config: RunnableConfig | None = None
+    ) -> tuple[ToolGraph, PlanTools[Result]]:
+        """A plan of calls of these tools, and what to make them with: for `executor.call_plan`.
+
+        Raises:
+            ConfigError: if it is no plan.
+        """
+        graph = ToolGraph(plan, tools=tuple(self._tools), policies=self._policies)
+        make = self._maker(config)
+
+        def job(call: ToolCall) -> ToolJob[Result]:
+            return make(
+                {"name": call.name, "args": call.arguments, "id": call.id, "type": "tool_call"}
+            )
+
+        return graph, PlanTools(job=job, results=self._results, plain=plain)
+
+    def _jobs(self, given: Any, config: RunnableConfig | None) -> list[ToolJob[Result]]:
+        make = self._maker(config)
+        return [make(call) for call in calls_in(given, self._key)]
+
+    def _maker(
+        self, config: RunnableConfig | None
+    ) -> Callable[[Mapping[str, Any]], ToolJob[Result]]:
+        """What makes the jobs of one run; they share a config, which no tool changes."""
         around = _config_around(config)
         session = self._session() if callable(self._session) else self._session
         asked = partial(
@@ -143,7 +168,7 @@ class ToolExecutor(Runnable[Any, list[ToolMessage]]):
         )
         # Without a config of its own, a tool takes that of its context by itself.
         given, shown = None if config is None else around, waiting(around)
-        return [self._job(call, given, asked, shown) for call in calls_in(message, self._key)]
+        return partial(self._job, config=given, asked=asked, shown=shown)
 
     def _job(
         self,

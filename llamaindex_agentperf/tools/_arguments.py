@@ -46,18 +46,24 @@ class Arguments:
 
     Args:
         tool: the tool.
+
+    Attributes:
+        signature: of its function, if it has one.
+        given: what the tool gives its function beside the arguments of a call.
     """
 
     def __init__(self, tool: FunctionTool) -> None:
         self.signature = signature_of(tool.real_fn)
         self._tool = tool
         self._context = tool.ctx_param_name
-        given: dict[str, Any] = {**tool._field_defaults, **tool.partial_params}  # pyright: ignore[reportPrivateUsage] - there is no public reader
+        # Defaults written as pydantic fields have no public reader, and older versions none at all.
+        fields: dict[str, Any] = getattr(tool, "_field_defaults", {})
+        self.given: dict[str, Any] = {**fields, **tool.partial_params}
         parameters = self.signature.parameters.values() if self.signature is not None else ()
         # A call by names that are all parameters needs no binding, which takes 7 us.
         self._names = {p.name for p in parameters if p.kind in _BY_NAME}
         named = bool(self._names) and all(p.kind in _BY_NAME for p in parameters)
-        self._known = {**_defaults(parameters), **given} if named else None
+        self._known = {**_defaults(parameters), **self.given} if named else None
 
     def of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of one call."""
@@ -69,10 +75,22 @@ class Arguments:
             named.pop(self._context, None)
         return named
 
+    def wrong(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+        """What the tool takes, and what a call gives that does not fit; `None` if it fits."""
+        if self.signature is None:
+            return None
+        try:
+            self.signature.bind(*args, **{**self.given, **kwargs})
+        except TypeError as error:
+            hidden = {*self._tool.partial_params, self._context}
+            takes = [name for name in self.signature.parameters if name not in hidden]
+            got = [*map(repr, args), *(name for name in kwargs if name not in hidden)]
+            return f"{takes}, got {got}: {error}"
+        return None
+
     def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         tool, signature = self._tool, self.signature
-        defaults = tool._field_defaults  # pyright: ignore[reportPrivateUsage] - same
-        given: dict[str, Any] = {**defaults, **tool.partial_params, **kwargs}
+        given: dict[str, Any] = {**self.given, **kwargs}
         named: dict[str, Any] = {"args": list(args), **given} if args else given
         if signature is None:
             return named

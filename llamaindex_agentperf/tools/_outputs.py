@@ -8,19 +8,26 @@ from llama_index.core.tools import FunctionTool, ToolOutput
 from pydantic import PrivateAttr
 
 from agentperf_core.tools import ToolFailure, ToolRun
+from agentperf_core.tools.plain import plain_value
 from agentperf_core.types import ToolCall
 from llamaindex_agentperf.tools._codec import steers
 
-__all__ = ["MadeOutput", "OutputResults"]
+__all__ = ["MadeOutput", "OutputResults", "plain"]
 
 
 class MadeOutput(ToolOutput):
     """An output that is not the tool's own: of a failure, or of a substitute."""
 
     _run: ToolRun | None = PrivateAttr(default=None)
+    _cause: Exception | None = PrivateAttr(default=None)
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
+
+    @property
+    def exception(self) -> Exception | None:
+        """What the tool raised, or what the executor says instead."""
+        return self._cause
 
     @property
     def agentperf(self) -> dict[str, Any] | None:
@@ -50,14 +57,15 @@ class OutputResults:
         """What an agent makes of an exception, with the cause of it and how long it took."""
         text = str(failure)
         cause = failure.__cause__
-        return MadeOutput(
+        output = MadeOutput(
             tool_name=call.name,
             content=text,
             raw_input=dict(call.arguments),
             raw_output=text,
             is_error=True,
-            exception=cause if isinstance(cause, Exception) else failure,
         )
+        output._cause = cause if isinstance(cause, Exception) else failure  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - our own
+        return output
 
     def of_value(self, call: ToolCall, value: Any) -> ToolOutput:
         """What the tool would make of the same value."""
@@ -73,3 +81,12 @@ class OutputResults:
         if type(result) is MadeOutput:
             result._run = run  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - our own
         return result
+
+
+def plain(output: ToolOutput) -> Any:
+    """What a tool returned, as the plain value that references of a plan lead into."""
+    raw: object = output.raw_output
+    try:
+        return plain_value(raw)
+    except TypeError:
+        return plain_value(output.content)

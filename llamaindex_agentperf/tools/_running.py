@@ -6,7 +6,6 @@ has a few threads (six on two cores) that everything in the process shares.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from llama_index.core.tools.types import BaseToolAsyncAdapter
 
 from agentperf_core.flow import Step
 from agentperf_core.tools import ToolExecutor, ToolFailure
+from llamaindex_agentperf.tools._arguments import Arguments
 from llamaindex_agentperf.tools._functions import made_here
 
 __all__ = ["Running"]
@@ -37,16 +37,12 @@ class Running:
     Args:
         inner: the tool.
         executor: has the threads for a sync function.
-        signature: of its function, if it has one.
+        arguments: how its arguments are read.
     """
 
-    def __init__(
-        self, inner: AsyncBaseTool, executor: ToolExecutor, signature: inspect.Signature | None
-    ) -> None:
+    def __init__(self, inner: AsyncBaseTool, executor: ToolExecutor, arguments: Arguments) -> None:
         self._name = inner.metadata.get_name()
-        self._signature = signature
-        self._given: dict[str, Any] = vars(inner).get("partial_params") or {}
-        self._hidden = {*self._given, getattr(inner, "ctx_param_name", None)}
+        self._arguments = arguments
         self._call: Callable[..., ToolOutput] = inner.call
         self._acall: Acall = inner.acall
         # What makes the same calls with a span around each.
@@ -63,37 +59,44 @@ class Running:
 
     def step(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step[ToolOutput]:
         """One call, inside the span of its wrapper; see `ToolFailure` for wrong arguments."""
-        return Step(self._in_thread, self._on_loop, args, kwargs)
+        return self._step(self._call, self._acall, args, kwargs)
 
     def alone(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step[ToolOutput]:
         """One call with a span of its own."""
-        call, acall = self._alone
-        return Step(partial(call, *args, **kwargs), partial(acall, *args, **kwargs))
+        return self._step(*self._alone, args, kwargs)
 
-    def _in_thread(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolOutput:
+    def _step(
+        self,
+        call: Callable[..., ToolOutput],
+        acall: Acall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Step[ToolOutput]:
+        return Step(partial(self._in_thread, call), partial(self._on_loop, acall), args, kwargs)
+
+    def _in_thread(
+        self, call: Callable[..., ToolOutput], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ToolOutput:
         try:
-            return self._call(*args, **kwargs)
+            return call(*args, **kwargs)
         except TypeError as error:
             self._check(args, kwargs, error)
             raise
 
-    async def _on_loop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolOutput:
+    async def _on_loop(
+        self, acall: Acall, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ToolOutput:
         try:
-            return await self._acall(*args, **kwargs)
+            return await acall(*args, **kwargs)
         except TypeError as error:
             self._check(args, kwargs, error)
             raise
 
     def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any], error: TypeError) -> None:
         """Tell arguments that a function does not take from an error inside of it."""
-        if self._signature is None:
-            return
-        try:
-            self._signature.bind(*args, **{**self._given, **kwargs})
-        except TypeError as wrong:
-            takes = [name for name in self._signature.parameters if name not in self._hidden]
-            got = [*map(repr, args), *(name for name in kwargs if name not in self._hidden)]
-            msg = f"tool {self._name!r} takes {takes}, got {got}: {wrong}; call it with those"
+        wrong = self._arguments.wrong(args, kwargs)
+        if wrong is not None:
+            msg = f"tool {self._name!r} takes {wrong}; call it with those"
             raise ToolFailure(msg, tool=self._name, kind="arguments", elapsed_s=0.0) from error
 
 

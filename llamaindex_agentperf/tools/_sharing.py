@@ -109,7 +109,7 @@ class Sharing:
         except Exception as error:
             BUS.fault("tool_cache.key", error)
             return None
-        given = {**owner._field_defaults, **owner.partial_params, **kwargs}  # pyright: ignore[reportPrivateUsage] - there is no public reader
+        given = {**self._arguments.given, **kwargs}
         given.pop(owner.ctx_param_name or "", None)
         codec = OutputCodec({"args": args, "kwargs": given}, keep_raw=self._keep_raw)
         # A context belongs to its run: nothing may be fetched with it after the run.

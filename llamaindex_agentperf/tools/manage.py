@@ -52,6 +52,11 @@ class ToolManager:
         self._wrapped: dict[int, tuple[BaseTool, ManagedTool]] = {}
         self._known: dict[str, ToolPolicy] = {}
 
+    @property
+    def executor(self) -> ToolExecutor:
+        """Who runs the calls of tools that were wrapped here."""
+        return self._executor
+
     def check(self, tools: Iterable[BaseTool]) -> None:
         """Check the policies against all tools that there are.
 

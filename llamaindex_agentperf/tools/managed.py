@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llama_index.core.tools import BaseTool, ToolOutput
@@ -13,7 +14,7 @@ from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.errors import require_instance
 from agentperf_core.flow import Flow
 from agentperf_core.toolpolicy import ToolPolicy, declared
-from agentperf_core.tools import ToolExecutor, ToolJob
+from agentperf_core.tools import Done, ToolExecutor, ToolJob
 from agentperf_core.types import ToolCall
 from llamaindex_agentperf.events import announce_run, waiting
 from llamaindex_agentperf.tools._arguments import Arguments
@@ -62,7 +63,7 @@ class ManagedTool(WrappedTool):
         >>> tool = ManagedTool(get_order, policy=ToolPolicy(read_only=True, timeout_s=2))
         >>> output = tool.call(order_id=7)
         >>> output.is_error, output.content
-        (True, "tool 'get_order' gave no result after 0.00 s: LookupError: no order 7")
+        (True, "tool 'get_order' gave no result after ... s: LookupError: no order 7")
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class ManagedTool(WrappedTool):
         self._executor = executor or found.executor or ToolExecutor()
         self._arguments = Arguments(self)
         self._results = OutputResults(self)
-        self._running = Running(self._inner, self._executor, self._arguments.signature)
+        self._running = Running(self._inner, self._executor, self._arguments)
 
     @property
     def executor(self) -> ToolExecutor:
@@ -103,7 +104,12 @@ class ManagedTool(WrappedTool):
         return self._sharing.cache if self._sharing is not None else None
 
     def job(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, call_id: str = ""
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        call_id: str = "",
+        alone: bool = False,
     ) -> ToolJob[ToolOutput]:
         """One call as the executor takes it.
 
@@ -111,20 +117,25 @@ class ManagedTool(WrappedTool):
             args: positional arguments.
             kwargs: named ones, with the run's context if the tool takes it.
             call_id: the call's id, as the model gave it.
+            alone: whether it needs a span of its own, because this tool's is not around it.
         """
         named = self._arguments.of(args, kwargs)
         job: ToolJob[ToolOutput] = ToolJob(
             call=ToolCall(call_id, self._inner.metadata.get_name(), named),
-            step=self._running.step(args, kwargs),
+            step=(self._running.alone if alone else self._running.step)(args, kwargs),
             results=self._results,
             policy=self._policy,
         )
         if self._sharing is not None:
-            refresh = detached(lambda: self._refresh(job, args, kwargs))
+            # Of the call and not of the job: a circle per call is work for the garbage collector.
+            refresh = detached(partial(self._refresh, job.call, args, kwargs))
             job.through = self._sharing.through(args, kwargs, refresh, named)
         return job
 
     def _flow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[ToolOutput]:
+        return (yield from self._done(args, kwargs)).result
+
+    def _done(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[Done[ToolOutput]]:
         call_id = calling.get()
         early = None
         if call_id and not args:
@@ -137,16 +148,19 @@ class ManagedTool(WrappedTool):
             early = self._executor.call(job)
         done = yield from early
         announce_run(done.run)
-        return done.result
+        return done
 
     def _refresh(
-        self, job: ToolJob[ToolOutput], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, call: ToolCall, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Flow[ToolOutput]:
-        """The call of a job once more; what a substitute says is not to be kept."""
-        policy = replace(self._policy, substitute=None)
-        step = self._running.alone(args, kwargs)
-        again = replace(job, through=None, policy=policy, step=step)
-        return (yield from self._executor.call(again)).result
+        """A call once more; what a substitute says is not to be kept."""
+        job: ToolJob[ToolOutput] = ToolJob(
+            call=call,
+            step=self._running.alone(args, kwargs),
+            results=self._results,
+            policy=replace(self._policy, substitute=None),
+        )
+        return (yield from self._executor.call(job)).result
 
     def _shares(self, cache: ToolResultCache | None) -> bool:
         """Whether equal calls are one: kept, or at least while one of them is made."""

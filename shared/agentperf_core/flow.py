@@ -21,11 +21,13 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import wraps
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
-__all__ = ["Flow", "Step", "arun", "run"]
+__all__ = ["Flow", "Step", "arun", "both", "run"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -85,3 +87,33 @@ async def arun(flow: Flow[T]) -> T:
                 step = flow.send(result)
     except StopIteration as stop:
         return stop.value
+
+
+def both(
+    make: Callable[P, Flow[T]],
+) -> tuple[Callable[P, T], Callable[P, Coroutine[Any, Any, T]]]:
+    """The sync and the async function of a function that makes a flow, with its signature.
+
+    The async one has the name of the sync one behind an `a`.
+
+    Example:
+        >>> import asyncio
+        >>> def answer(word: str) -> Flow[str]:
+        ...     return (yield from Step(word.upper, asyncio.sleep))
+        >>> shout, ashout = both(answer)
+        >>> shout("hi"), ashout.__name__
+        ('HI', 'aanswer')
+    """
+
+    @wraps(make)
+    def sync(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run(make(*args, **kwargs))
+
+    @wraps(make)
+    async def async_(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await arun(make(*args, **kwargs))
+
+    sync.__qualname__ = make.__name__
+    async_.__name__ = async_.__qualname__ = f"a{make.__name__}"
+    async_.__doc__ = f"Like `{make.__name__}`, awaited."
+    return sync, async_

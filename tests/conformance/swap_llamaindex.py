@@ -7,18 +7,22 @@ Nothing of theirs is kept here. In a checkout of their repository, in `llama-ind
 
 `SWAP` says what is swapped: `llm` puts a `CachedLLM` around every model that a test builds,
 `replay` asks it twice, so that the test sees the stored answer, `tool` puts a `CachedTool` around
-every `FunctionTool`, `kv` has an `EmbeddingCacheStore` for every key-value store, `none` is their
-own run. The outcome is in `benchmarks/RESULTS.md`.
+every `FunctionTool`, `managed` puts a `ManagedTool` there, `agents` makes every `FunctionAgent` and
+`AgentWorkflow` a parallel one, `kv` has an `EmbeddingCacheStore` for every key-value store, `none`
+is their own run. The outcome is in `benchmarks/RESULTS.md`.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator
 from functools import partial
 from typing import Any, cast
 
+import llama_index.core.agent.workflow as agents_home
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.structured_llm import StructuredLLM
@@ -28,7 +32,14 @@ from llama_index.core.storage.kvstore import types as kvstore_types
 from llama_index.core.tools import FunctionTool
 
 from agentperf_core.toolpolicy import ToolPolicy
-from llamaindex_agentperf import CachedLLM, CachedTool, EmbeddingCacheStore
+from llamaindex_agentperf import (
+    CachedLLM,
+    CachedTool,
+    EmbeddingCacheStore,
+    ManagedTool,
+    ParallelAgentWorkflow,
+    ParallelFunctionAgent,
+)
 
 SWAP = os.environ.get("SWAP", "none")
 SEEN: Counter[str] = Counter()
@@ -158,6 +169,30 @@ def _cached_tool(cls: type[FunctionTool], *args: Any, **kwargs: Any) -> Function
     return CachedTool(made, policy=ToolPolicy(read_only=True, ttl_s=60, cache_scope=scope))
 
 
+def _managed_tool(cls: type[FunctionTool], *args: Any, **kwargs: Any) -> FunctionTool:
+    made = _from_defaults(cls, *args, **kwargs)
+    if cls is not FunctionTool:
+        return made
+    SEEN["tools"] += 1
+    return ManagedTool(made)
+
+
+class CountedAgent(ParallelFunctionAgent):
+    """A parallel agent that says that it was made."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        SEEN["agents"] += 1
+        super().__init__(*args, **kwargs)
+
+
+class CountedWorkflow(ParallelAgentWorkflow):
+    """A parallel workflow that says that it was made."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        SEEN["workflows"] += 1
+        super().__init__(*args, **kwargs)
+
+
 class Shelf(EmbeddingCacheStore):
     """A store that is made like theirs."""
 
@@ -176,6 +211,14 @@ if SWAP in {"llm", "replay"}:
     type(LLM).__call__ = _wrapped  # type: ignore[method-assign]
 elif SWAP == "tool":
     FunctionTool.from_defaults = classmethod(_cached_tool)  # type: ignore[method-assign]
+elif SWAP == "managed":
+    FunctionTool.from_defaults = classmethod(_managed_tool)  # type: ignore[method-assign]
+elif SWAP == "agents":
+    _ours: dict[type, type] = {FunctionAgent: CountedAgent, AgentWorkflow: CountedWorkflow}
+    for _module in [m for n, m in sys.modules.items() if n.startswith(agents_home.__name__)]:
+        for _name, _value in [*vars(_module).items()]:
+            if isinstance(_value, type) and _value in _ours:
+                setattr(_module, _name, _ours[_value])
 elif SWAP == "kv":
     for _module in (kvstore, simple_kvstore):
         _module.SimpleKVStore = Shelf  # type: ignore[misc]

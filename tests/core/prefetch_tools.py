@@ -140,7 +140,8 @@ class Shop:
 
     def through(self, call: ToolCall) -> Callable[[Step[Text]], Flow[Text]]:
         policy = self.policies.get(call.name)
-        request = ToolRequest(tool=call.name, arguments=call.arguments, policy=policy)
+        arguments = self.arguments(call.name, call.arguments)
+        request = ToolRequest(tool=call.name, arguments=arguments, policy=policy)
         return lambda step: self.cache.run(request, step, CODEC)
 
     def job(self, call: ToolCall) -> ToolJob[Text]:

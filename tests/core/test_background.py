@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 from agentperf_core.cache.background import Background
@@ -79,3 +80,54 @@ def test_a_worker_that_pauses_between_two_pieces_ends_at_once():
     assert owner.at_work.wait(30)
     owner.worker.stop()
     assert not owner.worker.running
+
+
+def test_the_thread_waits_for_the_next_job():
+    """Starting one for each job took the call that submits it longer than all the rest."""
+    threads: list[int] = []
+    background = Background("test", where="test")
+    for _ in range(3):
+        background.submit(lambda: threads.append(threading.get_ident()))
+        background.drain()
+    assert len(set(threads)) == 1
+
+
+def test_a_waiting_thread_ends_with_its_owner():
+    threads: list[threading.Thread] = []
+    background = Background("test", where="test")
+    background.submit(lambda: threads.append(threading.current_thread()))
+    background.drain()
+    del background
+    gc.collect()
+    threads[0].join(30)
+    assert not threads[0].is_alive()
+
+
+class Owner:
+    """Owns a worker, and says which threads worked for it."""
+
+    def __init__(self, keep_s: float) -> None:
+        self.threads: list[threading.Thread] = []
+        self.worked = threading.Event()
+        self.worker = Worker("test", self.step, where="test", keep_s=keep_s)
+
+    def step(self) -> bool:
+        self.threads.append(threading.current_thread())
+        self.worked.set()
+        return False
+
+    def work(self) -> threading.Thread:
+        self.worked.clear()
+        self.worker.wake()
+        assert self.worked.wait(30)
+        return self.threads[-1]
+
+
+def test_a_thread_that_has_waited_long_enough_ends_and_another_one_follows():
+    owner = Owner(keep_s=0.001)
+    first = owner.work()
+    first.join(30)
+    assert not owner.worker.running
+    assert owner.work() is not first
+    owner.worker.stop(30)
+    assert len(owner.threads) == 2

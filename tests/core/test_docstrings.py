@@ -43,15 +43,24 @@ def examples_of(module: ModuleType) -> list[doctest.DocTest]:
     found = finder.find(module)
     package = module.__name__.partition(".")[0]
     for name, value in vars(module).items():
-        inner = inspect.unwrap(value) if isinstance(value, FunctionType) else value
-        if isinstance(inner, FunctionType) and inner.__code__.co_filename != module.__file__:
-            continue  # a function that is only imported here
+        if home_of(value) not in {None, module.__file__}:
+            continue  # only imported here
         # The adapters' roots put their own name into `__module__` of what they export.
         if getattr(value, "__module__", None) == package != module.__name__:
             scope = vars(module).copy()
             found += finder.find(value, f"{module.__name__}.{name}", module, globs=scope)
     # One object may have two names.
     return list({(test.lineno, test.docstring): test for test in found if test.examples}.values())
+
+
+def home_of(value: object) -> str | None:
+    """The file of a function, or of a class by its methods; `None` for anything else."""
+    methods = vars(value).values() if isinstance(value, type) else [value]
+    for method in methods:
+        inner = inspect.unwrap(method) if isinstance(method, FunctionType) else method
+        if isinstance(inner, FunctionType) and inner.__code__.co_filename != "<string>":
+            return inner.__code__.co_filename
+    return None
 
 
 @pytest.mark.parametrize("file", files_with_examples(), ids=lambda f: str(f.relative_to(ROOT)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn
 
 import pytest
 
-from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.flow import Flow, Step, arun, both, run
 
 
 class BoomError(Exception):
@@ -240,3 +241,16 @@ def test_arun_leaves_no_coroutine_unawaited():
     with pytest.raises(BoomError):
         asyncio.run(driver)
     gc.collect()
+
+
+def test_a_function_that_makes_a_flow_becomes_a_sync_and_an_async_one():
+    def shout(word: str, *, times: int = 1) -> Flow[str]:
+        """Say it loudly."""
+        return times * (yield from step_of(word.upper))
+
+    sync, async_ = both(shout)
+    assert sync("hi", times=2) == asyncio.run(async_("hi", times=2)) == "HIHI"
+    assert (sync.__name__, async_.__name__) == ("shout", "ashout")
+    assert sync.__doc__ == "Say it loudly."
+    assert inspect.signature(sync) == inspect.signature(async_) == inspect.signature(shout)
+    assert inspect.iscoroutinefunction(async_)

@@ -51,6 +51,15 @@ async def test_an_agent_that_asks_meanwhile_joins_the_call_in_flight(sync: bool)
 
 
 @both
+async def test_arguments_that_have_their_defaults_make_no_other_call(sync: bool):
+    shop = Shop(sync=sync)
+    await shop.call("get_user", user_id=1)
+    await shop.quiet()
+    await shop.call("get_order", order_id=11, full=False)
+    assert shop.prefetcher.stats().used == 1
+
+
+@both
 async def test_seconds_that_the_agent_did_not_wait_are_counted(sync: bool):
     shop = Shop(sync=sync, budget=PrefetchBudget(max_concurrency=1))
     shop.takes_s = 2.0

@@ -9,6 +9,7 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -504,6 +505,43 @@ def test_beyond_max_open_the_oldest_run_is_closed_as_unfinished(clock: FakeClock
     assert [(t.id, t.seconds) for t in sink.traces] == [("0", 2.0)]
     assert [span.status for span in sink.traces[0].spans] == ["unfinished", "unfinished"]
     assert recorder.open_runs() == 2
+
+
+def test_runs_that_threads_begin_at_once_leave_no_more_open_than_the_bound(clock: FakeClock):
+    recorder = recorder_on(clock, max_open=4)
+
+    def begin(worker: int) -> None:
+        for number in range(200):
+            recorder.start((worker, number), AGENT, "a")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(begin, range(8)))
+    recorder.start("last", AGENT, "last")
+    assert recorder.open_runs() == 4
+    assert recorder.is_open("last")
+
+
+@pytest.mark.parametrize("max_spans", [1, 10])
+def test_ids_that_are_uuids_are_found_by_value_and_kept_as_text(clock: FakeClock, max_spans: int):
+    """The table goes by their number, since hashing a UUID runs Python code."""
+    recorder = recorder_on(clock, max_spans=max_spans)
+    root, child, lost = uuid4(), uuid4(), uuid4()
+    recorder.start(UUID(str(root)), AGENT, "r")
+    recorder.start(child, LLM, "l", parent_id=UUID(str(root)))
+    recorder.start(lost, TOOL, "t", parent_id=child)
+    recorder.chunk(UUID(str(child)))
+    recorder.annotate(UUID(str(child)), x=1)
+    recorder.end(UUID(str(child)))
+    assert [recorder.is_open(id_) for id_ in (root, child, lost)] == [True, False, True]
+    recorder.end(root)
+    assert_nothing_open(recorder)
+    (trace,) = recorder.traces()
+    assert (trace.id, trace.dropped) == (str(root), max(0, 3 - max_spans))
+    assert [(s.id, s.parent_id, s.chunks, s.attributes) for s in trace.spans] == [
+        (str(root), None, 0, {}),
+        (str(child), str(root), 1, {"x": 1}),
+        (str(lost), str(child), 0, {}),
+    ][:max_spans]
 
 
 def test_clear_forgets_finished_runs_and_lets_open_ones_go_on(recorder: Recorder):

@@ -54,9 +54,9 @@ def recorder() -> Iterator[Recorder]:
 
 
 def record(recorder: Recorder, teller: Teller, name: str) -> None:
-    assert recorder.start_lazily(name, None, teller.opening, name)
+    assert recorder.start_lazily(name, None, teller.opening, (name,))
     recorder.annotate(name, b=2, c=2)
-    recorder.end_lazily(name, teller.closing, 7)
+    recorder.end_lazily(name, teller.closing, (7,))
 
 
 def test_nothing_is_asked_before_the_run_is_read_and_everything_once(
@@ -92,8 +92,8 @@ def test_a_sink_gets_the_run_at_its_end(teller: Teller) -> None:
 
 
 def test_an_id_that_is_open_is_left_alone(recorder: Recorder, teller: Teller) -> None:
-    assert recorder.start_lazily("x", None, teller.opening, "first")
-    assert not recorder.start_lazily("x", None, teller.opening, "again")
+    assert recorder.start_lazily("x", None, teller.opening, ("first",))
+    assert not recorder.start_lazily("x", None, teller.opening, ("again",))
     assert recorder.is_open("x")
     recorder.end_lazily("x")
     recorder.end_lazily("x")
@@ -105,10 +105,10 @@ def test_what_cannot_be_told_is_a_fault_and_hides_no_other_span(teller: Teller) 
     bus = EventBus()
     recorder = Recorder(clock=FakeClock(), bus=bus)
     recorder.start("r", SpanKind.AGENT, "r")
-    recorder.start_lazily("a", "r", fails, 1)
+    recorder.start_lazily("a", "r", fails, (1,))
     recorder.end_lazily("a")
-    recorder.start_lazily("b", "r", teller.opening, "b")
-    recorder.end_lazily("b", fails, 2)
+    recorder.start_lazily("b", "r", teller.opening, ("b",))
+    recorder.end_lazily("b", fails, (2,))
     recorder.end("r")
     (trace,) = recorder.traces()
     assert [(s.kind, s.name, s.status) for s in trace.spans] == [
@@ -123,8 +123,8 @@ def test_what_cannot_be_told_is_a_fault_and_hides_no_other_span(teller: Teller) 
 def test_errors_are_described_at_once(recorder: Recorder, teller: Teller) -> None:
     """An exception that is kept keeps every frame that it went through."""
     error = ValueError("first")
-    recorder.start_lazily("l", None, teller.opening, "l")
-    recorder.end_lazily("l", teller.closing, 7, error=error)
+    recorder.start_lazily("l", None, teller.opening, ("l",))
+    recorder.end_lazily("l", teller.closing, (7,), error=error)
     error.args = ("second",)
     root = recorder.traces()[0].root
     assert (root.error, root.status) == ("ValueError: first", "error")
@@ -132,7 +132,7 @@ def test_errors_are_described_at_once(recorder: Recorder, teller: Teller) -> Non
 
 def test_both_ways_mix_in_one_run(recorder: Recorder, teller: Teller) -> None:
     run_id = uuid4()
-    recorder.start_lazily(run_id, None, teller.opening, "root")
+    recorder.start_lazily(run_id, None, teller.opening, ("root",))
     recorder.start("mine", SpanKind.TOOL, "mine", parent_id=run_id)
     recorder.end("mine")
     recorder.end(run_id)

@@ -70,7 +70,7 @@ def test_the_graph_finds_what_comparing_with_all_finds():
     assert sum(a == b for a, b in zip(found, best.tolist(), strict=True)) >= 198
 
 
-def test_cosines_are_those_of_the_vectors_and_not_of_their_float16_copies():
+def test_cosines_are_those_of_the_vectors_and_not_of_their_rounded_copies():
     index, vectors = filled(500, border=0)
     assert index.settle(30)
     for ident, cosine in index.search(vectors[3], k=10):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,40 @@ async def test_a_server_that_hangs_is_a_miss_and_serves_again_when_it_wakes(
         bench.wait_for_the_breaker()
     assert not bench.store.breaker.is_open
     await inner_of(bench).aclose()
+
+
+async def all_keys(store: RedisStore) -> list[str]:
+    return [key async for key in store.ascan()]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.aget("a"),
+        lambda store: store.aset("a", b"1", None, ["tag"]),
+        lambda store: store.ainvalidate("tag"),
+        all_keys,
+    ],
+    ids=["one command", "a pipeline", "a flow", "a scan"],
+)
+async def test_an_awaited_command_is_given_up_in_time_also_without_a_guard(
+    ask: Callable[[RedisStore], Awaitable[object]], own_server: RedisServer
+):
+    store = RedisStore(own_server.url, timeout_s=QUICK_S)
+    own_server.pause()
+    with pytest.raises(TimeoutError, match=r"did not answer within 0\.20?1? s"):
+        await ask(store)
+    own_server.resume()
+    await store.aclose()
+
+
+async def test_the_time_out_of_a_url_wins_over_that_of_the_store(own_server: RedisServer):
+    store = RedisStore(f"{own_server.url}?socket_timeout={QUICK_S}", timeout_s=BUSY_S)
+    own_server.pause()
+    with pytest.raises(TimeoutError, match=f"within {QUICK_S} s"):
+        await store.aget("a")
+    own_server.resume()
+    await store.aclose()
 
 
 @both

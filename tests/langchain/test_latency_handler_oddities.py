@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,15 @@ from langchain_agentperf import LatencyCallbackHandler, latency_callback
 from langchain_agentperf._facts import usage_from
 from langchain_agentperf._generations import GENERATIONS
 from tests.langchain.scripted_models import ScriptedChat, say
+
+
+class FinishReason(Enum):
+    """As in Google's protocol buffers, whose members print as their name."""
+
+    SAFETY = 3
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def test_a_total_on_each_of_several_answers_counts_once() -> None:
@@ -83,7 +93,7 @@ def test_chunks_of_runs_that_are_not_open_leave_nothing_behind() -> None:
     handler = LatencyCallbackHandler()
     for _ in range(100):
         handler.on_llm_new_token("x", run_id=uuid4())
-    assert not handler._streams._open  # pyright: ignore[reportPrivateUsage] - nothing else shows it
+    assert not handler._streams.open  # pyright: ignore[reportPrivateUsage] - nothing else shows it
 
 
 @pytest.mark.parametrize(
@@ -112,3 +122,30 @@ def test_a_users_own_tag_may_look_like_that_of_a_retry() -> None:
         ScriptedChat().with_config(tags=["retry:attempt:later"]).invoke("hi")
     (span,) = handler.report().llm_calls
     assert "attempt" not in span.attributes
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"finish_reason": "STOP"}, "stop"),
+        ({"finish_reason": "eos_token"}, "stop"),
+        ({"finish_reason": "", "stop_reason": "max_tokens"}, "max_tokens"),
+        ({"finish_reason": None, "done_reason": "LENGTH"}, "length"),
+        ({"finish_reason": FinishReason.SAFETY}, "safety"),
+    ],
+    ids=["capitals", "another word", "empty", "under another name", "an enum"],
+)
+def test_a_finish_reason_in_the_providers_words(metadata: Any, expected: str) -> None:
+    with latency_callback() as handler:
+        ScriptedChat(answer=lambda number, messages: say("x", **metadata)).invoke("hi")
+    (span,) = handler.report().llm_calls
+    assert span.attributes["finish_reason"] == expected
+
+
+def test_details_that_an_integration_leaves_empty_hide_no_tokens() -> None:
+    answer = say("x")
+    assert answer.usage_metadata is not None
+    answer.usage_metadata["input_token_details"] = None  # pyright: ignore[reportGeneralTypeIssues] - what some send
+    with latency_callback() as handler:
+        ScriptedChat(answer=lambda number, messages: answer).invoke("hi")
+    assert handler.report().usage.total_tokens == 15

@@ -1,5 +1,7 @@
 """Tools that take a context; LlamaIndex reads annotations as they are, so no future import here."""
 
+from typing import Any
+
 from llama_index.core.workflow import Context
 from workflows.events import HumanResponseEvent, InputRequiredEvent
 
@@ -33,3 +35,16 @@ async def ask(ctx: Context, who: str) -> str:
         requirements={"who": who},
     )
     return f"{who} says {got.response}"
+
+
+class NotedOrders:
+    """Looks orders up and notes it."""
+
+    def __init__(self, calls: list[Any]) -> None:
+        self.calls = calls
+
+    async def get_order(self, ctx: Context, order_id: int) -> str:
+        """Look an order up."""
+        assert ctx is not None
+        self.calls.append(("get_order", order_id))
+        return "sent"

@@ -15,9 +15,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import BaseTool as LangChainTool
 from langgraph.prebuilt import ToolNode
+from llama_index.core.agent.workflow import AgentWorkflow
 from llama_index.core.llms.llm import LLM
 from llama_index.core.storage.kvstore.types import BaseKVStore
-from llama_index.core.tools import BaseTool, FunctionTool
+from llama_index.core.tools import BaseTool, FunctionTool, ToolOutput
 
 from agentperf_core.accounting import PRICES, ModelProfile, TokenCounter
 from agentperf_core.bench import AgentBenchmark, ScriptedEndpoint
@@ -70,9 +71,24 @@ from agentperf_core.telemetry import (
     quantiles,
     replay_s,
 )
-from agentperf_core.testing import AsyncStoreConformance, MovableClock, StoreConformance
+from agentperf_core.testing import (
+    AsyncStoreConformance,
+    MovableClock,
+    StoreConformance,
+    VirtualTime,
+)
 from agentperf_core.toolpolicy import ToolPolicy
-from agentperf_core.tools import ExecutorStats, SubstituteRegistry, ToolExecutor
+from agentperf_core.tools import (
+    Done,
+    ExecutorStats,
+    PlannedCall,
+    PlanTools,
+    SubstituteRegistry,
+    ToolExecutor,
+    ToolFailure,
+    ToolGraph,
+    ToolRun,
+)
 from agentperf_core.tools.light import arithmetic, date_time
 from agentperf_core.types import Message, ToolCall, Usage
 from langchain_agentperf import (
@@ -101,14 +117,25 @@ from langchain_agentperf import (
 from langchain_agentperf import (
     model_profile as langchain_model_profile,
 )
+from langchain_agentperf import (
+    run_plan as run_langchain_plan,
+)
 from llamaindex_agentperf import (
     CachedLLM,
     CachedTool,
     EmbeddingCacheStore,
     LatencyEventHandler,
     LatencySpanHandler,
+    ManagedTool,
+    ParallelAgentWorkflow,
+    ParallelFunctionAgent,
+    SubstituteTool,
     cached_tools,
     instrument,
+    manage_tools,
+)
+from llamaindex_agentperf import (
+    arun_plan as arun_llamaindex_plan,
 )
 from llamaindex_agentperf import (
     model_profile as llamaindex_model_profile,
@@ -183,8 +210,8 @@ def telemetry() -> None:
     recorder.start("id", SpanKind.LLM, "chat", parent_id=7, model="big", attributes={"x": 1})
     recorder.chunk("id")
     recorder.annotate("id", finish_reason="stop")
-    assert_type(recorder.start_lazily("lazy", None, Opening, SpanKind.TOOL, "lookup"), bool)
-    recorder.end_lazily("lazy", Closing, Usage(), error="no answer")
+    assert_type(recorder.start_lazily("lazy", None, Opening, (SpanKind.TOOL, "lookup")), bool)
+    recorder.end_lazily("lazy", Closing, (Usage(),), error="no answer")
     assert_type(recorder.is_open("lazy"), bool)
     recorder.end("id", usage=Usage(), error=ValueError("x"), status="cancelled", cache={})
     with recorder.span("tool", "lookup", order=7):
@@ -371,11 +398,46 @@ async def llamaindex(inner: LLM) -> None:
     assert_type(results.stats().total.saved_s, float)
     tool: FunctionTool = CachedTool(ground, policy=reads, cache=results, tenant="acme")
     assert_type(cached_tools([tool, ground], {"ground": reads}, cache=results), list[BaseTool])
+    executor = ToolExecutor(max_concurrency=8)
+    managed: FunctionTool = ManagedTool(tool, policy=reads, executor=executor, tenant="acme")
+    light = SubstituteTool(managed, lambda order_id: order_id, when=lambda given: len(given) == 1)
+    assert_type(light.executor.stats(), ExecutorStats)
+    assert_type((await light.acall(order_id=7)).is_error, bool)
+    shared = manage_tools([light, ground], {"ground": reads}, executor=executor, cache=results)
+    assert_type(shared, list[BaseTool])
+    agent = ParallelFunctionAgent(
+        name="desk", llm=inner, tools=[ground], policies={"ground": reads}, executor=executor
+    )
+    workflow: AgentWorkflow = ParallelAgentWorkflow([agent], root_agent="desk", cache=results)
+    workflow.validate()
     store: BaseKVStore = EmbeddingCacheStore("my-model", store=MemoryStore(), ttl_s=60.0)
     assert_type(await store.aget("text"), dict[str, Any] | None)
     spans = LatencySpanHandler(Recorder())
     assert_type(spans.recorder, Recorder)
     LatencyEventHandler(spans)
+
+
+# Plans
+
+
+async def plans(tools: PlanTools[str], trace: Trace) -> None:
+    graph = ToolGraph(
+        [PlannedCall("a", "ping"), {"id": "b", "tool": "ping", "depends_on": ["a"]}],
+        tools=["ping"],
+        policies={"ping": ToolPolicy()},
+    )
+    assert_type(graph.groups(), list[tuple[PlannedCall, ...]])
+    assert_type(graph.failures, dict[int, ToolFailure])
+    executor = ToolExecutor()
+    executor.durations.learn_spans(trace.spans)
+    assert_type(run(executor.call_plan(graph, tools)), list[Done[str]])
+    assert_type(await arun(executor.call_plan(graph, tools)), list[Done[str]])
+    assert_type(VirtualTime().run(arun(executor.call_plan(graph, tools))), list[Done[str]])
+    done = run_langchain_plan([{"id": "a", "tool": "plans"}], [plans], executor=executor)
+    assert_type(done, list[Done[ToolMessage]])
+    assert_type(done[0].run, ToolRun)
+    outputs = await arun_llamaindex_plan([PlannedCall("a", "plans")], [plans], policies={})
+    assert_type(outputs, list[Done[ToolOutput]])
 
 
 # Bench

@@ -1,4 +1,4 @@
-"""Work after the answer went out, in a thread that exists while there is some.
+"""Work after the answer went out, in a thread that ends when there was none for a while.
 
 A thread and not a task, also for async callers: an event loop ends with its last answer
 (`asyncio.run`), and would take what is still to be learnt with it.
@@ -18,6 +18,9 @@ from agentperf_core.events import BUS, EventBus
 __all__ = ["Background"]
 
 _AFTER_YOU_S = 0.002
+# To start a thread is to wait until it runs: 0.15 ms on the path of the call, and much more while
+# others want the processor. A thread that still waits is only told.
+_KEEP_S = 10.0
 _BUSY = 20  # jobs that wait: then none of them waits longer
 
 
@@ -48,7 +51,9 @@ class Background:
         self._ended = 0
         # Re-entrant: the garbage collector may end a stream in here, which submits what it learnt.
         self._changed = threading.Condition(threading.RLock())
-        self._worker = Worker(name, self._step, where=where, renew=self._renew, bus=bus)
+        self._worker = Worker(
+            name, self._step, where=where, keep_s=_KEEP_S, renew=self._renew, bus=bus
+        )
 
     def submit(self, job: Callable[[], object]) -> None:
         """Run a job soon; never raises."""

@@ -30,7 +30,8 @@ class Worker:
         step: does one piece of work, and says whether there may be more. A bound method, held
             weakly: the thread ends when its owner is gone.
         pause_s: seconds between two pieces, so that who waits for the owner's lock gets it.
-        keep: whether the thread waits for more work, or ends when there is none.
+        keep_s: seconds that the thread waits for more work before it ends; `None` for as long as
+            its owner lives.
         renew: called in a forked child, where no thread is left to do the rest; held weakly.
         where: the component that an exception of `step` is counted for; it ends the work until the
             next `wake()`.
@@ -60,14 +61,14 @@ class Worker:
         *,
         where: str,
         pause_s: float = 0.0,
-        keep: bool = False,
+        keep_s: float | None = 0.0,
         renew: Callable[[], None] | None = None,
         bus: EventBus = BUS,
     ) -> None:
         self._name = name
         self._where = where
         self._pause_s = pause_s
-        self._keep = keep
+        self._keep_s = keep_s
         self._bus = bus
         self._step = weakref.WeakMethod(step, self._owner_is_gone)
         self._renew = weakref.WeakMethod(renew) if renew is not None else None
@@ -139,13 +140,14 @@ class Worker:
     def _next(self) -> bool:
         """Wait for work; false ends the thread."""
         with self._changed:
+            patient = True
             while not self._stopped:
                 if self._woken:
                     self._woken = False
                     return True
-                if not self._keep:
+                if not patient:
                     break
-                self._changed.wait()
+                patient = self._changed.wait(self._keep_s)
             self._thread = None
             return False
 

@@ -11,8 +11,8 @@ from agentperf_core.telemetry.digest import input_digest
 from agentperf_core.telemetry.findings import Finding, Thresholds
 from agentperf_core.telemetry.latency import LatencyReport
 from agentperf_core.telemetry.quantiles import Quantile, quantile, quantiles
-from agentperf_core.telemetry.recorder import Recorder, Sink
-from agentperf_core.telemetry.spans import Span, SpanKind, Trace
+from agentperf_core.telemetry.recorder import Recorder
+from agentperf_core.telemetry.spans import Sink, Span, SpanKind, Trace
 from agentperf_core.telemetry.told import Closing, Opening
 from agentperf_core.telemetry.whatif import replay_s
 

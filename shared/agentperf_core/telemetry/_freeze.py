@@ -9,14 +9,41 @@ from typing import Any, TypeAlias, TypeVar
 
 from agentperf_core.events import EventBus
 from agentperf_core.telemetry._open import OpenSpan, Run
-from agentperf_core.telemetry.spans import Span, SpanKind, Trace
+from agentperf_core.telemetry.spans import Sink, Span, SpanKind, Trace
 from agentperf_core.telemetry.told import Closing, Opening
 from agentperf_core.types import Usage
 
-__all__ = ["Pricer", "freeze", "never_raising"]
+__all__ = ["Outlet", "Pricer", "freeze"]
 
 T = TypeVar("T")
 Pricer: TypeAlias = Callable[[Usage, str, str | None], Decimal | None]
+
+
+class Outlet:
+    """Where finished runs leave a recorder: as traces, worked out once, and through its sinks.
+
+    Attributes:
+        sinks: receive every run.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], pricer: Pricer | None, bus: EventBus) -> None:
+        self.sinks = tuple(sinks)
+        self._price = _never_raising(pricer, bus)
+        self._bus = bus
+
+    def trace(self, run: Run) -> Trace:
+        """The run, for whoever asks for it."""
+        if run.frozen is None:
+            run.frozen = freeze(run, self._price, self._bus)
+        return run.frozen
+
+    def export(self, run: Run) -> None:
+        """Hand the run to the sinks; what they raise is a fault."""
+        for sink in self.sinks:
+            try:
+                sink.emit(self.trace(run))
+            except Exception as error:
+                self._bus.fault(f"sink.{type(sink).__name__}", error)
 
 
 def freeze(run: Run, pricer: Pricer, bus: EventBus) -> Trace:
@@ -120,7 +147,13 @@ def _kind(opening: Opening, closing: Closing, *, wrapper: bool) -> SpanKind:
     return SpanKind.CHAIN if wrapper else opening.kind
 
 
-def never_raising(pricer: Pricer | None, bus: EventBus) -> Pricer:
+def _by_book(usage: Usage, model: str, provider: str | None) -> Decimal | None:
+    from agentperf_core.accounting.pricing import PRICES  # loads its data on first use
+
+    return PRICES.price(usage, model, provider=provider)
+
+
+def _never_raising(pricer: Pricer | None, bus: EventBus) -> Pricer:
     """The pricer, or by default the pack's price book, that finds no price instead of failing."""
 
     def price(usage: Usage, model: str, provider: str | None) -> Decimal | None:
@@ -131,9 +164,3 @@ def never_raising(pricer: Pricer | None, bus: EventBus) -> Pricer:
             return None
 
     return price
-
-
-def _by_book(usage: Usage, model: str, provider: str | None) -> Decimal | None:
-    from agentperf_core.accounting.pricing import PRICES  # loads its data on first use
-
-    return PRICES.price(usage, model, provider=provider)

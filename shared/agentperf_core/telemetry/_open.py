@@ -7,34 +7,41 @@ import threading
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from agentperf_core.telemetry.spans import Status, Trace
-from agentperf_core.telemetry.told import TellClosing, TellOpening
+from agentperf_core.telemetry.told import Facts, TellClosing, TellOpening
 
-__all__ = ["OpenSpan", "Run", "RunTable", "Stream"]
+__all__ = ["OpenSpan", "Run", "RunTable", "Stream", "key_of"]
 
 _MAX_ERROR = 500  # characters kept of an error: some providers echo the whole request in it
 
 
-class OpenSpan:
-    """A span while it runs; what it is called and what it cost is told when its run is read."""
+def key_of(span_id: Hashable) -> Hashable:
+    """What an open span is found by: hashing a UUID runs Python code, its number does without."""
+    return span_id.int if isinstance(span_id, UUID) else span_id
 
-    __slots__ = (
-        "annotated",
-        "begun",
-        "end_ns",
-        "ended",
-        "error",
-        "id",
-        "parent",
-        "run",
-        "start_ns",
-        "status",
-        "stream",
-        "tell_begun",
-        "tell_ended",
-    )
+
+class OpenSpan:
+    """A span while it runs; what it is called and what it cost is told when its run is read.
+
+    Defaults live on the class: most spans set none of them, and a span is made at every call.
+
+    Attributes:
+        end_ns: when it ended, on the recorder's clock; `None` while it is open.
+        tell_ended: says what the span cost, given `ended`; `None` if there is nothing to say.
+        annotated: attributes that were added while it was open.
+    """
+
+    end_ns: int | None = None
+    status: Status = "ok"
+    error: str | None = None
+    tell_ended: TellClosing | None = None
+    ended: Facts = ()
+    annotated: dict[str, Any] | None = None
+    stream: Stream | None = None
 
     def __init__(
         self,
@@ -42,7 +49,7 @@ class OpenSpan:
         id: Hashable,  # noqa: A002 - the field's own name
         parent: OpenSpan | None,
         tell_begun: TellOpening,
-        begun: tuple[Any, ...],
+        begun: Facts,
         start_ns: int,
     ) -> None:
         self.run = run
@@ -54,13 +61,6 @@ class OpenSpan:
         self.tell_begun = tell_begun
         self.begun = begun
         self.start_ns = start_ns
-        self.end_ns: int | None = None
-        self.status: Status = "ok"
-        self.error: str | None = None
-        self.tell_ended: TellClosing | None = None
-        self.ended: tuple[Any, ...] = ()
-        self.annotated: dict[str, Any] | None = None
-        self.stream: Stream | None = None
 
     def fail(self, error: BaseException | str) -> None:
         """Note what was raised; giving up a call or a stream is no failure."""
@@ -86,7 +86,8 @@ class Run:
         root_id: the id of the span that began the run.
         started_at: seconds since the Unix epoch.
         spans: those within the recorder's bound.
-        overflow: ids of open spans beyond it, oldest first; kept to route what happens inside them.
+        overflow: keys of open spans beyond it, oldest first, if there were any; kept to route what
+            happens inside them.
         dropped: how many there were beyond it.
         closed: whether the root has ended.
         frozen: the run as a `Trace`, once somebody asked for it.
@@ -98,7 +99,7 @@ class Run:
         self.root_id = root_id
         self.started_at = started_at
         self.spans: list[OpenSpan] = []
-        self.overflow: dict[Hashable, None] = {}
+        self.overflow: dict[Hashable, None] | None = None
         self.dropped = 0
         self.closed = False
         self.frozen: Trace | None = None
@@ -108,53 +109,61 @@ class RunTable:
     """Which spans and runs are open, and the finished runs that are kept; safe under threads.
 
     Attributes:
-        open: open spans by id, those beyond the bound included; read without the lock.
+        open: open spans by `key_of` their id, those beyond the bound included; without the lock.
+        runs: open runs, the oldest first; added to without the lock.
     """
 
     def __init__(self, *, max_traces: int, max_spans: int, max_open: int) -> None:
         self.open: dict[Hashable, OpenSpan] = {}
+        self.runs: OrderedDict[Run, bool] = OrderedDict()
         self._max_spans = max_spans
         self._max_open = max_open
-        self._runs: OrderedDict[Hashable, Run] = OrderedDict()
         self._done: deque[Run] = deque(maxlen=max_traces)
         # Re-entrant: the garbage collector may close a generator, and so end a span, in here.
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
-        return len(self._runs)
+        return len(self.runs)
 
-    def add(self, span: OpenSpan) -> Run | None:
-        """Register a span that has begun; returns the oldest run if it must make room."""
-        run = span.run
-        if len(run.spans) < self._max_spans:
-            run.spans.append(span)
-        else:
-            self._overflow(run, span.id)
-        self.open[span.id] = span
-        return self._admit(run) if span.parent is None else None
+    def surplus(self) -> Run | None:
+        """The run that has been open for longest, if it must make room for a later one."""
+        if len(self.runs) > self._max_open:
+            with suppress(RuntimeError):  # another thread began a run meanwhile, and will see to it
+                return next(iter(self.runs), None)
+        return None
 
-    def remove(self, span_id: Hashable) -> OpenSpan | None:
-        """Take an open span out; `None` if the id is not open."""
-        span = self.open.pop(span_id, None)
-        if span is not None and span.run.overflow:
-            with self._lock:
-                span.run.overflow.pop(span_id, None)
-        return span
+    def overflow(self, run: Run, key: Hashable) -> None:
+        """Note an open span beyond the bound."""
+        with self._lock:
+            run.dropped += 1
+            if run.overflow is None:
+                run.overflow = {}
+            run.overflow[key] = None
+            if len(run.overflow) > self._max_spans:
+                # Streams that are never closed under a root that never ends must not pile up.
+                oldest = next(iter(run.overflow))
+                del run.overflow[oldest]
+                self.open.pop(oldest, None)
+
+    def ended(self, run: Run, key: Hashable) -> None:
+        """Note that a span beyond the bound may have ended."""
+        with self._lock:
+            if run.overflow is not None:
+                run.overflow.pop(key, None)
 
     def close(self, run: Run, now_ns: int) -> bool:
         """Finish a run and everything that is open in it; False if it was finished before."""
         with self._lock:
-            if self._runs.get(run.root_id) is not run:
+            if not self.runs.pop(run, False):
                 return False
-            del self._runs[run.root_id]
             run.closed = True
             for span in run.spans:
                 if span.end_ns is None:
-                    self.open.pop(span.id, None)
+                    self.open.pop(key_of(span.id), None)
                     span.end_ns, span.status = now_ns, "unfinished"
-            for span_id in list(run.overflow):
-                self.open.pop(span_id, None)
-            run.overflow.clear()
+            overflow, run.overflow = run.overflow, None
+            for key in overflow or ():
+                self.open.pop(key, None)
             self._done.append(run)
             return True
 
@@ -167,21 +176,6 @@ class RunTable:
         """Drop the finished runs."""
         with self._lock:
             self._done.clear()
-
-    def _admit(self, run: Run) -> Run | None:
-        with self._lock:
-            self._runs[run.root_id] = run
-            return next(iter(self._runs.values())) if len(self._runs) > self._max_open else None
-
-    def _overflow(self, run: Run, span_id: Hashable) -> None:
-        with self._lock:
-            run.dropped += 1
-            run.overflow[span_id] = None
-            if len(run.overflow) > self._max_spans:
-                # Streams that are never closed under a root that never ends must not pile up.
-                oldest = next(iter(run.overflow))
-                del run.overflow[oldest]
-                self.open.pop(oldest, None)
 
 
 def _describe(error: BaseException | str) -> str:

@@ -14,30 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import require_positive
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.telemetry._blocks import block
-from agentperf_core.telemetry._freeze import Pricer, freeze, never_raising
-from agentperf_core.telemetry._open import OpenSpan, Run, RunTable, Stream
-from agentperf_core.telemetry.spans import SpanKind, Status, Trace
-from agentperf_core.telemetry.told import Closing, Opening, TellClosing, TellOpening
+from agentperf_core.telemetry._freeze import Outlet, Pricer
+from agentperf_core.telemetry._open import OpenSpan, Run, RunTable, Stream, key_of
+from agentperf_core.telemetry.spans import Sink, SpanKind, Status, Trace
+from agentperf_core.telemetry.told import Closing, Facts, Opening, TellClosing, TellOpening
 from agentperf_core.types import Usage
 
 if TYPE_CHECKING:
     from agentperf_core.telemetry.latency import LatencyReport
 
-__all__ = ["Pricer", "Recorder", "Sink"]
-
-
-class Sink(Protocol):
-    """Takes every finished run, in the thread that ended it."""
-
-    def emit(self, trace: Trace) -> None:
-        """Export one run; what this raises is counted and never reaches the run."""
-        ...
+__all__ = ["Pricer", "Recorder"]
 
 
 class Recorder:
@@ -84,11 +77,10 @@ class Recorder:
         self._clock = clock
         self._now = clock.monotonic_ns
         self._max_chunks = max_chunks
-        self._sinks = tuple(sinks)
-        self._price = never_raising(pricer, bus)
-        self._bus = bus
+        self._max_spans, self._max_open = max_spans, max_open
+        self._outlet = Outlet(sinks, pricer, bus)
         self._table = RunTable(max_traces=max_traces, max_spans=max_spans, max_open=max_open)
-        self._open = self._table.open
+        self._open, self._runs = self._table.open, self._table.runs
 
     def start(
         self,
@@ -107,13 +99,12 @@ class Recorder:
         A `kind` that is not a `SpanKind` raises `ConfigError`.
         """
         known = kind if isinstance(kind, SpanKind) else SpanKind.of(kind)
-        while not self.start_lazily(
-            span_id, parent_id, Opening, known, name, model, provider, attributes
-        ):
+        facts = (known, name, model, provider, attributes)
+        while not self.start_lazily(span_id, parent_id, Opening, facts):
             self.end_lazily(span_id, status="unfinished")
 
     def start_lazily(
-        self, span_id: Hashable, parent_id: Hashable | None, tell: TellOpening, *facts: Any
+        self, span_id: Hashable, parent_id: Hashable | None, tell: TellOpening, facts: Facts
     ) -> bool:
         """Open a span that is asked what it is, with `tell(*facts)`, only if its run is read.
 
@@ -123,26 +114,37 @@ class Recorder:
         Returns:
             False if the id is open already, and nothing was done.
         """
+        # In one piece: here every function of its own costs more than what it would do.
         opened = self._open
-        if span_id in opened:
+        key = span_id.int if isinstance(span_id, UUID) else span_id
+        if key in opened:
             return False
-        parent = opened.get(parent_id) if parent_id is not None else None
+        parent = None
+        if parent_id is not None:
+            parent = opened.get(parent_id.int if isinstance(parent_id, UUID) else parent_id)
         run = parent.run if parent is not None else Run(span_id, self._clock.time())
-        stale = self._table.add(OpenSpan(run, span_id, parent, tell, facts, self._now()))
-        if stale is not None:
-            self._finish(stale)
+        span = OpenSpan(run, span_id, parent, tell, facts, self._now())
+        if len(run.spans) < self._max_spans:
+            run.spans.append(span)
+        else:
+            self._table.overflow(run, key)
+        opened[key] = span
+        if parent is None:
+            self._runs[run] = True
+            if len(self._runs) > self._max_open:
+                self._make_room()
         if run.closed:
             # Another thread ended the run meanwhile, and nobody will look for this span.
-            self.end(span_id, status="unfinished")
+            self.end_lazily(span_id, status="unfinished")
         return True
 
     def is_open(self, span_id: Hashable) -> bool:
         """Whether a span with this id has begun and not ended."""
-        return span_id in self._open
+        return key_of(span_id) in self._open
 
     def chunk(self, span_id: Hashable) -> None:
         """Note that a piece of a streamed answer arrived."""
-        span = self._open.get(span_id)
+        span = self._open.get(key_of(span_id))
         if span is None:
             return
         stream = span.stream
@@ -154,7 +156,7 @@ class Recorder:
 
     def annotate(self, span_id: Hashable, **attributes: Any) -> None:
         """Add small plain data to an open span; never prompts or secrets."""
-        span = self._open.get(span_id)
+        span = self._open.get(key_of(span_id))
         if span is not None:
             span.annotated = {**(span.annotated or {}), **attributes}
 
@@ -179,29 +181,33 @@ class Recorder:
                 cancellation or a closed generator, else `"error"`.
             cache: what a cache says of its hit; makes the span a `CACHE` span, billed nothing.
         """
-        self.end_lazily(span_id, Closing, usage, model, cache, error=error, status=status)
+        self.end_lazily(span_id, Closing, (usage, model, cache), error, status)
 
     def end_lazily(
         self,
         span_id: Hashable,
         tell: TellClosing | None = None,
-        *facts: Any,
+        facts: Facts = (),
         error: BaseException | str | None = None,
         status: Status | None = None,
     ) -> None:
         """Close a span that is asked what it cost, with `tell(*facts)`, only if its run is read."""
-        span = self._table.remove(span_id)
+        key = span_id.int if isinstance(span_id, UUID) else span_id
+        span = self._open.pop(key, None)
         if span is None:
             return
-        span.end_ns = self._now()
+        span.end_ns = now_ns = self._now()
+        run = span.run
+        if run.overflow is not None:
+            self._table.ended(run, key)
         if tell is not None:
             span.tell_ended, span.ended = tell, facts
         if error is not None:
             span.fail(error)
         if status is not None:
             span.status = status
-        if span.parent is None:
-            self._finish(span.run)
+        if span.parent is None and self._table.close(run, now_ns) and self._outlet.sinks:
+            self._outlet.export(run)
 
     def span(
         self, kind: SpanKind | str, name: str, *, model: str | None = None, **attributes: Any
@@ -215,7 +221,7 @@ class Recorder:
 
     def traces(self) -> tuple[Trace, ...]:
         """The finished runs that are still kept, oldest first, with prices where known."""
-        return tuple(self._trace(run) for run in self._table.finished())
+        return tuple(self._outlet.trace(run) for run in self._table.finished())
 
     def open_runs(self) -> int:
         """How many runs have begun and not ended."""
@@ -231,16 +237,7 @@ class Recorder:
         """Forget the finished runs; open ones go on."""
         self._table.forget()
 
-    def _finish(self, run: Run) -> None:
-        if not self._table.close(run, self._now()):
-            return
-        for sink in self._sinks:
-            try:
-                sink.emit(self._trace(run))
-            except Exception as error:
-                self._bus.fault(f"sink.{type(sink).__name__}", error)
-
-    def _trace(self, run: Run) -> Trace:
-        if run.frozen is None:
-            run.frozen = freeze(run, self._price, self._bus)
-        return run.frozen
+    def _make_room(self) -> None:
+        while (stale := self._table.surplus()) is not None:
+            if self._table.close(stale, self._now()):
+                self._outlet.export(stale)

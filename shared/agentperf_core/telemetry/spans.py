@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from agentperf_core.errors import ConfigError
 from agentperf_core.types import Usage
 
-__all__ = ["Span", "SpanKind", "Status", "Trace"]
+__all__ = ["Sink", "Span", "SpanKind", "Status", "Trace"]
 
 Status: TypeAlias = Literal["ok", "error", "cancelled", "unfinished"]
 
@@ -158,3 +158,11 @@ class Trace:
         for span in self.spans[1:]:
             tree.setdefault(span.parent_id or self.root.id, []).append(span)
         return tree
+
+
+class Sink(Protocol):
+    """Takes every finished run, in the thread that ended it."""
+
+    def emit(self, trace: Trace) -> None:
+        """Export one run; what this raises is counted and never reaches the run."""
+        ...

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 from agentperf_core.telemetry.spans import SpanKind
 from agentperf_core.types import Usage
 
-__all__ = ["Closing", "Opening", "TellClosing", "TellOpening"]
+__all__ = ["Closing", "Facts", "Opening", "TellClosing", "TellOpening"]
 
 
 class Opening(NamedTuple):
@@ -45,5 +45,6 @@ class Closing(NamedTuple):
     attributes: Mapping[str, Any] | None = None
 
 
+Facts: TypeAlias = tuple[Any, ...]
 TellOpening: TypeAlias = Callable[..., Opening]
 TellClosing: TypeAlias = Callable[..., Closing]

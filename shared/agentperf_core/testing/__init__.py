@@ -1,4 +1,4 @@
-"""What tests of other code may use: a clock that stands still, and conformance suites.
+"""What tests of other code may use: clocks, loops on virtual time, and conformance suites.
 
 A conformance suite is a class whose tests say what a protocol promises. Subclass it in a test
 module, give the fixtures that it names, and pytest collects the rest. The suites import nothing but
@@ -10,6 +10,7 @@ from agentperf_core.testing.leases import LeaseConformance
 from agentperf_core.testing.stores import MovableClock, StoreConformance
 from agentperf_core.testing.stores_async import AsyncStoreConformance
 from agentperf_core.testing.vectors import VectorIndexConformance
+from agentperf_core.testing.virtual import VirtualTime
 
 __all__ = [
     "AsyncStoreConformance",
@@ -18,4 +19,5 @@ __all__ = [
     "MovableClock",
     "StoreConformance",
     "VectorIndexConformance",
+    "VirtualTime",
 ]

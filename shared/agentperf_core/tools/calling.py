@@ -14,10 +14,10 @@ from typing import Generic, TypeVar
 from agentperf_core.accounting.deadline import clamped
 from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.toolpolicy import Substitute, ToolPolicy
-from agentperf_core.tools.inside import begin, end
+from agentperf_core.tools.inside import begin, depth, end
 from agentperf_core.tools.jobs import Done, ToolJob
-from agentperf_core.tools.limits import Permit
 from agentperf_core.tools.parts import Parts
+from agentperf_core.tools.permits import Permit
 from agentperf_core.tools.pool import Overdue
 from agentperf_core.tools.records import FailureKind, ToolFailure, ToolRun
 from agentperf_core.tools.substitutes import substituted
@@ -108,6 +108,7 @@ class Calling(Generic[T]):
                 ran.tool,
                 self._policy,
                 priority=self._job.priority,
+                asked_at=self._job.asked_at,
                 wait_s=clamped(None),
                 queued=self._job.queued,
             )
@@ -144,12 +145,16 @@ class Calling(Generic[T]):
         token = begin(names, self._run)
         try:
             return await self._job.step.async_(*self._job.step.args)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            raise self._failure("error", "it was cancelled from within") from error
         finally:
             end(token)
 
     def _in_time(self, names: frozenset[str], limit_s: float) -> T:
         try:
-            return self._parts.pool.call(self._run_sync, names, timeout_s=limit_s)
+            return self._parts.pool(depth()).call(self._run_sync, names, timeout_s=limit_s)
         except Overdue as error:
             self._run.orphaned = True
             raise self._late(limit_s) from error
@@ -226,6 +231,12 @@ class Calling(Generic[T]):
         )
         failure.__cause__ = cause
         return failure
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels the task that asks; what awaits a cancelled future is not."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _kind(error: Exception) -> FailureKind:

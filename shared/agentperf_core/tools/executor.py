@@ -13,16 +13,21 @@ from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import require_positive
 from agentperf_core.events import BUS, DecisionMade, EventBus
 from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.tools._pooljob import PoolJob
 from agentperf_core.tools.begun import Begun, settle
 from agentperf_core.tools.calling import Calling
+from agentperf_core.tools.dataflow import Dataflow, PlanTools
 from agentperf_core.tools.durations import Durations
-from agentperf_core.tools.jobs import Done, ToolJob
+from agentperf_core.tools.graph import ToolGraph
+from agentperf_core.tools.inside import depth
+from agentperf_core.tools.jobs import Done, ToolJob, ToolResults
 from agentperf_core.tools.limits import Limits
 from agentperf_core.tools.order import conflicts
 from agentperf_core.tools.ownloop import on_own_loop
 from agentperf_core.tools.parts import Parts
-from agentperf_core.tools.pool import PoolJob, ThreadPool
+from agentperf_core.tools.records import ToolFailure, ToolRun
 from agentperf_core.tools.stats import ExecutorStats, Tally
+from agentperf_core.types import ToolCall
 
 __all__ = ["ToolExecutor"]
 
@@ -66,9 +71,9 @@ class ToolExecutor:
         self.limits = Limits(max_concurrency=max_concurrency, clock=clock)
         self.durations = Durations()
         self._bus = bus
-        # A tool that calls tools holds a thread meanwhile, so there may be more threads than calls.
-        pool = ThreadPool(max_threads=4 * max_concurrency)
-        self._parts = Parts(limits=self.limits, pool=pool, clock=clock, bus=bus)
+        # Calls that tools make take no place, so there may be more threads than places.
+        threads = 4 * max_concurrency
+        self._parts = Parts(limits=self.limits, max_threads=threads, clock=clock, bus=bus)
         self._tally = Tally()
 
     def call(self, job: ToolJob[T]) -> Flow[Done[T]]:
@@ -80,16 +85,9 @@ class ToolExecutor:
             BaseException: what steers the run, see `ToolResults.passes`; a cancellation.
         """
         done = yield from Calling(job, self._parts).flow()
-        ran = done.run
-        self._tally.add(ran)
-        if ran.attempts:
-            self.durations.learn(ran.tool, ran.run_s)
-        if self._bus.listening:
-            self._bus.emit(
-                DecisionMade(
-                    room="tools", outcome=ran.outcome, reason=ran.reason, details=ran.record()
-                )
-            )
+        if done.run.attempts:
+            self.durations.learn(done.run.tool, done.run.run_s)
+        self._note(done.run)
         return done
 
     def call_all(self, jobs: Sequence[ToolJob[T]]) -> Flow[list[Done[T]]]:
@@ -104,13 +102,42 @@ class ToolExecutor:
         step: Step[list[Done[T]]] = Step(self._all, self._aall, jobs)
         return (yield from step)
 
+    def call_plan(self, graph: ToolGraph, tools: PlanTools[T]) -> Flow[list[Done[T]]]:
+        """Make the calls of a plan, each as soon as what it needs is there; results in plan order.
+
+        Where places are scarce, the call with the longest expected tail goes first, see
+        `durations`; a policy's `priority` goes before that. A call that fails costs those that
+        depend on it, which are not made.
+
+        Args:
+            graph: the plan.
+            tools: what its calls are made with.
+
+        Raises:
+            BaseException: what steers the run, after all calls have ended that do not depend on the
+                one that raised it; a cancellation, which cancels them.
+
+        Example:
+            See `agentperf_core.tools.dataflow`.
+        """
+        step: Step[list[Done[T]]] = Step(self._plan, self._aplan, graph, tools)
+        return (yield from step)
+
+    def refuse(self, call: ToolCall, results: ToolResults[T], failure: ToolFailure) -> Done[T]:
+        """The error result of a call that is not made, which is counted and told like others."""
+        reason = f"the call was not made ({failure.kind})"
+        ran = ToolRun(tool=call.name, call_id=call.id, outcome=failure.kind, reason=reason)
+        self._note(ran)
+        return Done(results.mark(results.of_failure(call, failure), ran), ran)
+
     def begin(self, job: ToolJob[T]) -> Begun[Done[T]]:
         """Begin a call without waiting for it: on the running event loop, else in a thread."""
         done: Future[Done[T]] = Future()
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            work: PoolJob[Done[T]] = self._parts.pool.submit(run, self.call(job))
+            pool = self._parts.pool(depth(), aside=True)
+            work: PoolJob[Done[T]] = pool.submit(run, self.call(job))
             return Begun(work.future, work.abandon)
         task = loop.create_task(arun(self.call(job)))
         task.add_done_callback(partial(settle, done))
@@ -122,21 +149,40 @@ class ToolExecutor:
 
     def in_background(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Begin a sync function in the executor's threads, for who does not wait for it."""
-        return self._parts.pool.submit(function, *args).future
+        return self._parts.pool(depth(), aside=True).submit(function, *args).future
 
     def stats(self) -> ExecutorStats:
         """What the executor has done so far, and what still runs."""
-        orphans = self._parts.pool.orphans + len(self._parts.orphans)
+        pools = self._parts.pools
         return self._tally.stats(
             running=self.limits.running,
             waiting=self.limits.waiting,
-            orphans=orphans,
-            threads=self._parts.pool.threads,
+            orphans=sum(pool.orphans for pool in pools) + len(self._parts.orphans),
+            threads=sum(pool.threads for pool in pools),
         )
 
     def close(self) -> None:
         """End the executor's threads; calls that run go on to their end."""
-        self._parts.pool.close()
+        for pool in self._parts.pools:
+            pool.close()
+
+    def _note(self, ran: ToolRun) -> None:
+        self._tally.add(ran)
+        if self._bus.listening:
+            self._bus.emit(
+                DecisionMade(
+                    room="tools", outcome=ran.outcome, reason=ran.reason, details=ran.record()
+                )
+            )
+
+    def _plan(self, graph: ToolGraph, tools: PlanTools[T]) -> list[Done[T]]:
+        def job(call: ToolCall) -> ToolJob[T]:
+            return self._threaded(tools.job(call))
+
+        return on_own_loop(self._aplan(graph, replace(tools, job=job)))
+
+    async def _aplan(self, graph: ToolGraph, tools: PlanTools[T]) -> list[Done[T]]:
+        return await Dataflow(graph, tools, self, self._parts.clock).run()
 
     def _all(self, jobs: Sequence[ToolJob[T]]) -> list[Done[T]]:
         if len(jobs) < 2:
@@ -163,6 +209,8 @@ class ToolExecutor:
 
 async def _after(earlier: Sequence[asyncio.Task[Any]], flow: Flow[T]) -> T:
     await asyncio.wait(earlier)
+    for task in earlier:
+        task.result()  # a call that steers the run is not over: what follows it must wait
     return await arun(flow)
 
 
@@ -178,4 +226,8 @@ async def in_order(tasks: Sequence[asyncio.Task[T]]) -> list[T]:
             task.cancel()
         await asyncio.wait(tasks)
         raise
+    finally:
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.exception()  # asyncio logs the errors that nobody has looked at
     return [task.result() for task in tasks]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from agentperf_core.tools.records import ToolRun
 
-__all__ = ["Inside", "begin", "end", "inside", "leave"]
+__all__ = ["Inside", "begin", "depth", "end", "inside", "leave"]
 
 
 class Inside(NamedTuple):
@@ -17,10 +17,12 @@ class Inside(NamedTuple):
         held: names of tools and groups whose places it holds, and so do its callers: to wait for
             them would be to wait for ever.
         run: how it goes so far.
+        depth: how many calls are around it.
     """
 
     held: frozenset[str]
     run: ToolRun
+    depth: int
 
 
 _inside: ContextVar[Inside | None] = ContextVar("agentperf_tool_inside", default=None)
@@ -31,10 +33,18 @@ def inside() -> Inside | None:
     return _inside.get()
 
 
+def depth() -> int:
+    """How many calls are under way in this context, one inside of the other."""
+    found = _inside.get()
+    return 0 if found is None else found.depth + 1
+
+
 def begin(held: frozenset[str], run: ToolRun) -> Token[Inside | None]:
     """Note that a call is under way; give the token to `end` in the same context."""
     outer = _inside.get()
-    return _inside.set(Inside(held if outer is None else outer.held | held, run))
+    if outer is None:
+        return _inside.set(Inside(held, run, 0))
+    return _inside.set(Inside(outer.held | held, run, outer.depth + 1))
 
 
 def end(token: Token[Inside | None]) -> None:

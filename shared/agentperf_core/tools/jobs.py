@@ -54,6 +54,8 @@ class ToolJob(Generic[T]):
         policy: what is declared of the tool; `None` for nothing.
         through: what the call goes through, such as a cache.
         priority: who waits with a higher one runs first; `None` for the policy's.
+        asked_at: of those with the same one, who was asked for earlier; seconds of the executor's
+            clock, `None` for now. A plan sets it back by the seconds that depend on the call.
         queued: called if it has to wait for a place, before it waits.
         begun: called just before the tool runs, with the attempt, counted from 1.
     """
@@ -64,6 +66,7 @@ class ToolJob(Generic[T]):
     policy: ToolPolicy | None = None
     through: Through[T] | None = None
     priority: float | None = None
+    asked_at: float | None = None
     queued: Callable[[], None] | None = None
     begun: Callable[[int], None] | None = None
 

@@ -9,66 +9,23 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
-from typing import Self
+from operator import attrgetter
 
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, Step
 from agentperf_core.toolpolicy import ToolPolicy
-from agentperf_core.tools.inside import inside
+from agentperf_core.tools.permits import Permit
 from agentperf_core.tools.waits import Moment
 
-__all__ = ["Limits", "Permit"]
+__all__ = ["Limits"]
 
 _UNLIMITED = ToolPolicy()
-
-
-@dataclass(slots=True, eq=False)
-class Permit:
-    """A place for one call.
-
-    Attributes:
-        tool: name of the tool.
-        most: how many calls of the tool may run at once.
-        exclusive: the group that it takes.
-        order: who waits with a lower one comes first.
-        counted: whether it takes one of the places of all tools.
-        ready: when the place is given; `None` for a call that need not wait.
-        given: whether it is.
-    """
-
-    tool: str
-    most: int | None
-    exclusive: str | None
-    order: tuple[float, int]
-    counted: bool
-    ready: Moment | None = None
-    given: bool = False
-
-    @classmethod
-    def of(cls, tool: str, policy: ToolPolicy, order: tuple[float, int]) -> Self:
-        """What a call needs, without what its caller holds already."""
-        outer, most, group = inside(), policy.max_concurrency, policy.exclusive
-        if outer is None:
-            return cls(tool, most, group, order, counted=True)
-        return cls(
-            tool,
-            None if tool in outer.held else most,
-            None if group is None or _group(group) in outer.held else group,
-            order,
-            counted=False,
-        )
-
-    @property
-    def names(self) -> frozenset[str]:
-        """What is held with this place."""
-        return frozenset(
-            (self.tool,) if self.exclusive is None else (self.tool, _group(self.exclusive))
-        )
+_ORDER = attrgetter("order")
 
 
 class Limits:
@@ -97,7 +54,8 @@ class Limits:
         self._running = 0
         self._of_tool: Counter[str] = Counter()
         self._exclusive: set[str] = set()
-        self._waiting: list[Permit] = []
+        # Best first; calls that tools make apart, because they do not wait for the places of all.
+        self._waiting: tuple[list[Permit], list[Permit]] = ([], [])
         self._numbers = count()
         self._next_start: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -110,7 +68,7 @@ class Limits:
     @property
     def waiting(self) -> int:
         """How many calls wait for a place."""
-        return len(self._waiting)
+        return sum(map(len, self._waiting))
 
     def enter(
         self,
@@ -118,6 +76,7 @@ class Limits:
         policy: ToolPolicy | None = None,
         *,
         priority: float | None = None,
+        asked_at: float | None = None,
         wait_s: float | None = None,
         queued: Callable[[], None] | None = None,
     ) -> Flow[Permit]:
@@ -127,6 +86,7 @@ class Limits:
             tool: name of the tool.
             policy: its limits.
             priority: who waits with a higher one comes first; default the policy's.
+            asked_at: of those with the same one, who waits since earlier; default now.
             wait_s: seconds to wait at most, `None` for no limit.
             queued: called if it has to wait at all.
 
@@ -143,37 +103,57 @@ class Limits:
                 yield from Step(time.sleep, asyncio.sleep, pause_s)
                 wait_s = None if wait_s is None else max(wait_s - pause_s, 0.0)
         first = -(policy.priority if priority is None else priority)
-        permit = Permit.of(tool, policy, (first, next(self._numbers)))
+        since = self._clock.monotonic() if asked_at is None else asked_at
+        permit = Permit.of(tool, policy, (first, since, next(self._numbers)))
         with self._lock:
             if self._fits(permit):
                 self._give(permit)
                 return permit
-            ready = permit.ready = Moment()
-            self._waiting.append(permit)
-            self._waiting.sort(key=_order)
+            insort(self._waiting[permit.counted], permit, key=_ORDER)
+            permit.ready = Moment()
         try:
             if queued is not None:
                 queued()
-            given = yield from ready.wait(wait_s)
+            yield from self._wait_for(permit, wait_s)
         except BaseException:
             self._withdraw(permit)
             raise
-        if not given:
-            self._withdraw(permit)
-            raise TimeoutError
         return permit
 
     def leave(self, permit: Permit) -> None:
         """Give a place back; those who wait for it get it."""
         with self._lock:
-            self._running -= permit.counted
-            self._of_tool[permit.tool] -= 1
-            if permit.exclusive is not None:
-                self._exclusive.discard(permit.exclusive)
+            self._take(permit)
             woken = self._admit()
-        for one in woken:
-            if one.ready is not None:
-                one.ready.happen()
+        _wake(woken)
+
+    def _wait_for(self, permit: Permit, wait_s: float | None) -> Flow[None]:
+        until = None if wait_s is None else self._clock.monotonic() + wait_s
+        while permit.ready is not None:
+            if not (yield from permit.ready.wait(wait_s)):
+                raise TimeoutError
+            yield from _OTHERS_FIRST
+            if self._still_first(permit):
+                return
+            if until is not None:
+                wait_s = max(until - self._clock.monotonic(), 0.0)
+
+    def _still_first(self, permit: Permit) -> bool:
+        """Whether a place is used by whom it was given to, once that one is awake.
+
+        What a call has just made possible comes a moment after the call has left its place: if it
+        goes first, it gets the place after all.
+        """
+        with self._lock:
+            queue = self._waiting[permit.counted]
+            if not queue or permit.order < queue[0].order:
+                return True
+            self._take(permit)
+            permit.ready = Moment()
+            insort(queue, permit, key=_ORDER)
+            woken = self._admit()
+        _wake(woken)
+        return permit in woken
 
     def _fits(self, permit: Permit) -> bool:
         if permit.counted and self._running >= self._most:
@@ -189,21 +169,33 @@ class Limits:
         if permit.exclusive is not None:
             self._exclusive.add(permit.exclusive)
 
+    def _take(self, permit: Permit) -> None:
+        permit.given = False
+        self._running -= permit.counted
+        self._of_tool[permit.tool] -= 1
+        if permit.exclusive is not None:
+            self._exclusive.discard(permit.exclusive)
+
     def _admit(self) -> list[Permit]:
         """Give places to those who wait, best first; whoever does not fit lets others pass."""
         woken: list[Permit] = []
-        for permit in self._waiting:
-            if self._fits(permit):
-                self._give(permit)
-                woken.append(permit)
-        if woken:
-            self._waiting = [permit for permit in self._waiting if not permit.given]
+        for queue in self._waiting:
+            place = 0
+            while place < len(queue):
+                permit = queue[place]
+                if permit.counted and self._running >= self._most:
+                    break  # with a thousand that wait, to ask each of them is what costs
+                if self._fits(permit):
+                    self._give(permit)
+                    woken.append(queue.pop(place))
+                else:
+                    place += 1
         return woken
 
     def _withdraw(self, permit: Permit) -> None:
         with self._lock:
             if not permit.given:
-                self._waiting.remove(permit)
+                self._waiting[permit.counted].remove(permit)
                 return
         self.leave(permit)
 
@@ -215,7 +207,7 @@ class Limits:
         """
         with self._lock:
             now = self._clock.monotonic()
-            due = max(self._next_start.get(tool, 0.0), now - 1.0 + 1.0 / rate)
+            due = max(self._next_start.get(tool, 0.0), now - max(1.0 - 1.0 / rate, 0.0))
             pause_s = max(due - now, 0.0)
             if wait_s is not None and pause_s > wait_s:
                 raise TimeoutError
@@ -223,9 +215,20 @@ class Limits:
             return pause_s
 
 
-def _group(name: str) -> str:
-    return f"group {name}"
+def _wake(permits: list[Permit]) -> None:
+    for permit in permits:
+        if permit.ready is not None:
+            permit.ready.happen()
 
 
-def _order(permit: Permit) -> tuple[float, int]:
-    return permit.order
+def _go_on() -> None:
+    """Threads have no turns to wait for."""
+
+
+async def _two_turns() -> None:
+    # In one a call that has ended starts those that waited for it, in the next they ask for places.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+_OTHERS_FIRST = Step(_go_on, _two_turns)

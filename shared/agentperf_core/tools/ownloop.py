@@ -54,10 +54,23 @@ class _OwnLoop:
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
-        loop.run_forever()
+        while not _ran_until_told(loop):
+            pass
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
+
+
+def _ran_until_told(loop: asyncio.AbstractEventLoop) -> bool:
+    """Run a loop; whether it was told to stop, not stopped by a tool that ends the program.
+
+    asyncio keeps what such a tool raises for whoever waits for it, but lets it through, too.
+    """
+    try:
+        loop.run_forever()
+    except (SystemExit, KeyboardInterrupt):
+        return False
+    return True
 
 
 _own = _OwnLoop()

@@ -25,19 +25,39 @@ class Parts:
 
     Attributes:
         limits: who may run.
-        pool: threads for sync tools.
         clock: where the time comes from.
         bus: where faults and decisions go.
         orphans: async calls given up that did not end at once.
     """
 
-    def __init__(self, *, limits: Limits, pool: ThreadPool, clock: Clock, bus: EventBus) -> None:
+    def __init__(self, *, limits: Limits, max_threads: int, clock: Clock, bus: EventBus) -> None:
         self.limits = limits
-        self.pool = pool
         self.clock = clock
         self.bus = bus
         self.orphans: set[asyncio.Task[Any]] = set()
         self._breakers: dict[str, Breaker] = {}
+        self._max_threads = max_threads
+        self._pools = {(0, False): ThreadPool(max_threads=max_threads)}
+
+    @property
+    def pools(self) -> tuple[ThreadPool, ...]:
+        """All threads for sync tools."""
+        return tuple(self._pools.values())
+
+    def pool(self, depth: int, *, aside: bool = False) -> ThreadPool:
+        """The threads for calls with so many calls around them.
+
+        Of one pool for all, callers could take every thread and wait for ever for their own calls.
+
+        Args:
+            depth: how many calls are around.
+            aside: for threads that make whole calls, which may need a thread for their tool.
+        """
+        found = self._pools.get((depth, aside))
+        if found is None:
+            made = ThreadPool(max_threads=self._max_threads)
+            found = self._pools.setdefault((depth, aside), made)
+        return found
 
     def leave_behind(self, task: asyncio.Task[Any]) -> None:
         """Cancel a task and forget it, but keep it from the garbage until it has ended."""
@@ -65,11 +85,12 @@ class Parts:
 
         One that is cancelled goes on as an orphan, and the call that it belongs to says so.
         """
-        job = self.pool.submit(partial(function, *args, **kwargs))
+        under_way = inside()
+        pool = self.pool(0 if under_way is None else under_way.depth)
+        job = pool.submit(partial(function, *args, **kwargs))
         try:
             return await asyncio.wrap_future(job.future)
         except asyncio.CancelledError:
-            under_way = inside()
             if job.abandon() and under_way is not None:
                 under_way.run.orphaned = True
             raise

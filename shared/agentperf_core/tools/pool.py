@@ -12,14 +12,15 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from agentperf_core.errors import require_positive
+from agentperf_core.tools._pooljob import PoolJob
 
-__all__ = ["Overdue", "PoolJob", "ThreadPool"]
+__all__ = ["Overdue", "ThreadPool"]
 
 T = TypeVar("T")
 
@@ -29,42 +30,6 @@ _EXIT_WAIT_S = 2.0  # how long the end of the interpreter waits for tools that s
 
 class Overdue(TimeoutError):  # noqa: N818 - the function has not failed
     """A call took longer than it may; told apart from what the function itself may raise."""
-
-
-class PoolJob(Generic[T]):
-    """One call in a thread of the pool.
-
-    Attributes:
-        future: what comes of it.
-    """
-
-    __slots__ = ("_call", "_pool", "abandoned", "future")
-
-    def __init__(self, pool: ThreadPool, call: Callable[[], T]) -> None:
-        self._pool = pool
-        self._call = call
-        self.future: Future[T] = Future()
-        self.abandoned = False
-
-    def run(self) -> None:
-        """Make the call, in the thread that runs this."""
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            result = self._call()
-        except StopIteration as error:
-            # A future of asyncio refuses it, and would then never be done.
-            failure = RuntimeError("a tool raised StopIteration")
-            failure.__cause__ = error
-            self.future.set_exception(failure)
-        except BaseException as error:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(result)
-
-    def abandon(self) -> bool:
-        """Stop caring; whether it still runs, as an orphan in a thread that is written off."""
-        return not self.future.cancel() and self._pool.write_off(self)
 
 
 class ThreadPool:
@@ -111,16 +76,23 @@ class ThreadPool:
         return self._orphans
 
     def submit(self, function: Callable[..., T], *args: Any) -> PoolJob[T]:
-        """Begin a call."""
+        """Begin a call.
+
+        Raises:
+            RuntimeError: if there is no thread, and the system has none.
+        """
         context = copy_context()
 
         def call() -> T:
             return context.run(function, *args)
 
-        job = PoolJob(self, call)
+        job = PoolJob(call, self.write_off)
         with self._lock:
             self._queued += 1
-            self._start_if_needed()
+            refused = self._start_if_needed()
+            if refused is not None and not self._threads:
+                self._queued -= 1
+                raise refused
         self._jobs.put(job)
         return job
 
@@ -160,9 +132,10 @@ class ThreadPool:
             for _ in self._threads:
                 self._jobs.put(None)
 
-    def _start_if_needed(self) -> None:
+    def _start_if_needed(self) -> RuntimeError | None:
+        """Start a thread if jobs wait for one; what the system says if it has no more."""
         if self._queued <= self._idle or len(self._threads) >= self._max:
-            return
+            return None
         self._numbers += 1
         self._idle += 1
         # No reference to the pool is kept while a thread waits: a forgotten pool can end.
@@ -173,7 +146,13 @@ class ThreadPool:
             daemon=True,
         )
         self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._threads.discard(thread)
+            self._idle -= 1
+            return error
+        return None
 
     def run(self, job: PoolJob[Any], thread: threading.Thread) -> bool:
         """Run a job in its thread; whether the thread shall take another one."""
@@ -199,6 +178,7 @@ class ThreadPool:
                 return False  # a job is on its way to it
             self._idle -= 1
             self._threads.discard(thread)
+            self._start_if_needed()  # for a job that came after it was told
             return True
 
     def stop(self, until: float) -> None:

@@ -22,9 +22,8 @@ class Moment:
         come: whether it has.
 
     Example:
-        >>> from agentperf_core.flow import run
         >>> moment = Moment()
-        >>> run(moment.wait(0.001)), moment.happen(), run(moment.wait(None))
+        >>> moment.wait(0.001).sync(0.001), moment.happen(), moment.wait(None).sync(None)
         (False, None, True)
     """
 

@@ -16,11 +16,15 @@ from agentperf_core.toolpolicy import ToolPolicy
 __all__ = ["TOOL_POLICIES", "SupportDesk"]
 
 TOOL_POLICIES: Mapping[str, ToolPolicy] = {
-    "find_customer": ToolPolicy(read_only=True, ttl_s=600, reads=["customers"]),
-    "list_orders": ToolPolicy(read_only=True, ttl_s=300, reads=["orders:{customer_id}"]),
-    "track_order": ToolPolicy(read_only=True, ttl_s=300, reads=["tracking:{order_id}"]),
-    "search_help": ToolPolicy(read_only=True, ttl_s=3600, reads=["help"]),
-    "open_ticket": ToolPolicy(writes=["tickets:{customer_id}"]),
+    "find_customer": ToolPolicy(read_only=True, ttl_s=600, reads=["customers"], timeout_s=10),
+    "list_orders": ToolPolicy(
+        read_only=True, ttl_s=300, reads=["orders:{customer_id}"], timeout_s=10
+    ),
+    "track_order": ToolPolicy(
+        read_only=True, ttl_s=300, reads=["tracking:{order_id}"], timeout_s=10
+    ),
+    "search_help": ToolPolicy(read_only=True, ttl_s=3600, reads=["help"], timeout_s=10),
+    "open_ticket": ToolPolicy(writes=["tickets:{customer_id}"], timeout_s=10),
 }
 """What is declared of the desk's tools: four that read, and one that writes and always runs."""
 

@@ -1,4 +1,4 @@
-"""What the plugged agents of the desk get: a response cache with its tiers and a tool cache."""
+"""What the plugged agents of the desk get: caches of answers and tool results, and an executor."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from agentperf_core.cache import (
 )
 from agentperf_core.errors import MissingExtra
 from agentperf_core.optional import require
+from agentperf_core.tools import ToolExecutor
 
 __all__ = ["DeskPlugins", "desk_plugins", "packaged_encoder"]
 
@@ -34,15 +35,17 @@ _NEEDED = {
 
 @dataclass(frozen=True, slots=True)
 class DeskPlugins:
-    """The caches of one agent.
+    """The plug-ins of one agent.
 
     Attributes:
         answers: the response cache.
         tools: the cache of tool results.
+        executor: who runs the tools.
     """
 
     answers: ExactCache
     tools: ToolResultCache
+    executor: ToolExecutor
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -71,9 +74,12 @@ def desk_plugins(store: Store | None = None, *, encoder: object = None) -> DeskP
     policy = CachePolicy(normalise=True)
     answers = ExactCache(store, policy=policy)
     if encoder is not None:
-        # Every accepted look-up is served, none is kept back as a check: the demo counts them.
-        answers = SemanticCache(encoder, store=store, policy=policy, shadow_share=0.0)
-    return DeskPlugins(answers, ToolResultCache(store, answers=[store]))
+        # Every accepted look-up is served, none is kept back as a check, and the encoder is waited
+        # for however busy the machine is: the demo counts them.
+        answers = SemanticCache(
+            encoder, store=store, policy=policy, shadow_share=0.0, patience_s=_SETTLE_S
+        )
+    return DeskPlugins(answers, ToolResultCache(store, answers=[store]), ToolExecutor())
 
 
 @cache

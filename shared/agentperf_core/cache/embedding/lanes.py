@@ -37,7 +37,7 @@ class ThreadLane:
         self._only_async = is_only_async(embedder)
         self._fresh()
         self._worker = Worker(
-            "agentperf-encoder", self._step, where="cache.encoder", keep=True, renew=self._renew
+            "agentperf-encoder", self._step, where="cache.encoder", keep_s=None, renew=self._renew
         )
 
     def put(self, new: Sequence[Asked]) -> None:

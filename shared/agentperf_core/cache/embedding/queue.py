@@ -101,15 +101,17 @@ class QuestionEmbedder:
         """The vector if it is known already, read-only."""
         return self._book.peek(text)
 
+    def known(self, texts: Sequence[str]) -> list[Vector] | None:
+        """The vectors of all these texts, if none of them has to be encoded; read-only."""
+        found = [vector for text in texts if (vector := self.peek(text)) is not None]
+        return found if len(found) == len(texts) else None
+
     def vector(self, text: str) -> Flow[Vector]:
         """The vector of a text, read-only.
 
         Raises:
             VectorError: if there is none; `reason` says why.
         """
-        known = self.peek(text)
-        if known is not None:
-            return known
         return (yield from self.vectors((text,)))[0]
 
     def vectors(
@@ -124,6 +126,9 @@ class QuestionEmbedder:
         Raises:
             VectorError: if one of them has none.
         """
+        known = self.known(texts)
+        if known is not None:
+            return known
         patience_s = self._max_wait_s if max_wait_s is None else min(max_wait_s, self._max_wait_s)
         return (yield from Step(self._wait, self._await, texts, patience_s))
 

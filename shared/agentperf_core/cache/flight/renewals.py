@@ -70,7 +70,7 @@ class Renewals:
             self._step,
             where="cache.store",
             pause_s=self._look_s,
-            keep=True,
+            keep_s=None,
             renew=self._fresh,
             bus=bus,
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 from agentperf_core.cache.semantic.forms import alike, negates
+from agentperf_core.cache.semantic.numbers import Numbers
 from agentperf_core.cache.semantic.wording import Wording
 from agentperf_core.cache.semantic.words import FAILURES, listed
 
@@ -18,64 +20,54 @@ _TARGETED = listed(
 )
 
 
+class _Differing(NamedTuple):
+    only_a: frozenset[str]
+    only_b: frozenset[str]
+    folded: int
+
+
 class Contrast:
     """The difference of two questions.
 
     Attributes:
         a, b: the two questions.
-        only_a, only_b: content words of one side, typos and word forms folded.
-        shared: number of content words in both.
-        folded: number of pairs taken for one word (typo, word form).
         opposite: whether a word stands against one of its axis, or against its own negation.
+        number: how the numbers differ: "number", "unit", "number-added", "order", or not at all.
     """
 
-    __slots__ = ("a", "b", "folded", "only_a", "only_b", "opposite", "shared")
+    __slots__ = ("_differing", "a", "b", "number", "opposite")
 
     def __init__(self, a: Wording, b: Wording) -> None:
         self.a, self.b = a, b
-        only_a, only_b = a.bag - b.bag, b.bag - a.bag
-        self.shared = len(a.bag) - len(only_a)
-        self.opposite = _opposed(a, b, only_a, only_b)
-        self.folded = 0
-        if only_a and only_b and not self.opposite:
-            only_a, only_b = self._fold(only_a, only_b)
-        self.only_a, self.only_b = only_a, only_b
+        self.opposite = _opposed(a, b)
+        self.number = None if a.numbers is b.numbers else _number(a.numbers, b.numbers)
+        # Folding costs more than all the rest, and most candidates are refused without it.
+        self._differing: _Differing | None = None
 
-    def _fold(
-        self, only_a: frozenset[str], only_b: frozenset[str]
-    ) -> tuple[frozenset[str], frozenset[str]]:
-        if len(only_a) > _MOST_FOLDED or len(only_b) > _MOST_FOLDED:
-            return only_a, only_b
-        left, right = set(only_a), set(only_b)
-        for x in only_a:
-            for y in right:
-                named = x in self.a.names or y in self.b.names
-                if alike(self.a.spelled.get(x, x), self.b.spelled.get(y, y), names=named):
-                    left.discard(x)
-                    right.discard(y)
-                    break
-        self.folded = len(only_a) - len(left)
-        self.shared += self.folded
-        return frozenset(left), frozenset(right)
+    @property
+    def only_a(self) -> frozenset[str]:
+        """Content words of `a` alone, typos and word forms folded."""
+        return self._words().only_a
+
+    @property
+    def only_b(self) -> frozenset[str]:
+        """Content words of `b` alone, typos and word forms folded."""
+        return self._words().only_b
+
+    @property
+    def shared(self) -> int:
+        """Number of content words in both."""
+        return len(self.a.bag) - len(self._words().only_a)
+
+    @property
+    def folded(self) -> int:
+        """Number of pairs taken for one word (typo, word form)."""
+        return self._words().folded
 
     @property
     def same_words(self) -> bool:
         """Whether both have the same content words."""
         return not self.only_a and not self.only_b
-
-    def number(self) -> str | None:
-        """How the numbers differ: "number", "unit", "number-added", or not at all."""
-        a, b = self.a.numbers, self.b.numbers
-        if not a.sure and not b.sure:
-            return None
-        if a.sure == b.sure:
-            return None if a.values == b.values else "order"
-        more = Counter(a.values) - Counter(b.values)
-        less = Counter(b.values) - Counter(a.values)
-        if all(v in b.maybe for v in more) and all(v in a.maybe for v in less):
-            units_a, units_b = {u for _, u in a.sure} - {""}, {u for _, u in b.sure} - {""}
-            return "unit" if units_a and units_b and units_a != units_b else None
-        return "number" if more and less else "number-added"
 
     def identifier(self) -> bool:
         """Whether an identifier, address or quoted string of one is not in the other."""
@@ -114,7 +106,7 @@ class Contrast:
             return False
         if a.content != b.content and _exchanged_roles(a, b):
             return True
-        if not self.same_words or self.folded:
+        if a.bag != b.bag:
             return False
         if _governed(a) != _governed(b):
             # Other small words may be a rewording ("transfer fee"); the very same ones are a swap.
@@ -143,15 +135,50 @@ class Contrast:
             and len(self.only_a) + len(self.only_b) <= 1
         )
 
+    def _words(self) -> _Differing:
+        if self._differing is None:
+            only_a, only_b = self.a.bag - self.b.bag, self.b.bag - self.a.bag
+            self._differing = (
+                _Differing(only_a, only_b, 0)
+                if self.opposite
+                else _folded(self.a, self.b, only_a, only_b)
+            )
+        return self._differing
+
 
 _POINTED = listed("why when where who how") | {
     f"how {kind}" for kind in ("many", "much", "long", "often", "old", "far", "big")
 }
 
 
-def _opposed(a: Wording, b: Wording, only_a: AbstractSet[str], only_b: AbstractSet[str]) -> bool:
+def _folded(a: Wording, b: Wording, only_a: frozenset[str], only_b: frozenset[str]) -> _Differing:
+    """The words of one side alone, without pairs that are a typo or another form of one word."""
+    left, right = set(only_a), set(only_b)
+    if len(left) <= _MOST_FOLDED and len(right) <= _MOST_FOLDED:
+        for x in only_a:
+            for y in right:
+                named = x in a.names or y in b.names
+                if alike(a.spelled.get(x, x), b.spelled.get(y, y), names=named):
+                    left.discard(x)
+                    right.discard(y)
+                    break
+    return _Differing(frozenset(left), frozenset(right), len(only_a) - len(left))
+
+
+def _number(a: Numbers, b: Numbers) -> str | None:
+    if a.sure == b.sure:
+        return None if a.values == b.values else "order"
+    more, less = a.counts - b.counts, b.counts - a.counts
+    if all(v in b.maybe for v in more) and all(v in a.maybe for v in less):
+        units_a, units_b = {u for _, u in a.sure} - {""}, {u for _, u in b.sure} - {""}
+        return "unit" if units_a and units_b and units_a != units_b else None
+    return "number" if more and less else "number-added"
+
+
+def _opposed(a: Wording, b: Wording) -> bool:
     if a.poles != b.poles and _conflict(a.poles - b.poles, b.poles - a.poles):
         return True
+    only_a, only_b = a.bag - b.bag, b.bag - a.bag
     if (
         a.small_poles != b.small_poles
         and len(only_a) <= 1
@@ -161,7 +188,12 @@ def _opposed(a: Wording, b: Wording, only_a: AbstractSet[str], only_b: AbstractS
         return True
     if len(only_a) > 6 or len(only_b) > 6:
         return False
-    return any(negates(a.spelled.get(x, x), b.spelled.get(y, y)) for x in only_a for y in only_b)
+    return any(
+        negates(a.spelled.get(x, x), b.spelled.get(y, y))
+        for x in only_a
+        for y in only_b
+        if x in a.affixed or y in b.affixed
+    )
 
 
 def _conflict(left: AbstractSet[tuple[int, int]], right: AbstractSet[tuple[int, int]]) -> bool:
@@ -179,8 +211,9 @@ def _reversed_within(a: Wording, b: Wording) -> bool:
     """Words under one small word in another order; "A and B" is the same as "B and A"."""
     if _JOINED.intersection(a.tokens) and _JOINED.intersection(b.tokens):
         return False
-    for role in a.signature.keys() & b.signature.keys():
-        first, second = list(a.signature[role]), list(b.signature[role])
+    governed_a, governed_b = a.governed(), b.governed()
+    for role in governed_a.keys() & governed_b.keys():
+        first, second = governed_a[role], governed_b[role]
         if first == second or sorted(first) != sorted(second):
             continue
         # A clause that moved as a whole ("if ..., how ...") is a rotation of the other.

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from agentperf_core.cache.semantic.axes import OPPOSED_PREFIXES
 
-__all__ = ["alike", "negates"]
+__all__ = ["affixed", "alike", "negates"]
 
 _NEGATING = ("un", "dis", "in", "im", "il", "ir", "non", "de", "mis", "anti", "a", "counter")
-_OPPOSED = tuple(prefix for pair in OPPOSED_PREFIXES for prefix in pair)
+_OPPOSED = [*OPPOSED_PREFIXES, *((second, first) for first, second in OPPOSED_PREFIXES)]
+_AGAINST = {
+    first: [other for prefix, other in _OPPOSED if prefix == first] for first, _ in _OPPOSED
+}
+_SIZES = sorted({len(prefix) for prefix in _AGAINST})
+_AFFIXES = (*_NEGATING, *_AGAINST)
 
 
 def alike(x: str, y: str, *, names: bool = False) -> bool:
@@ -17,6 +22,9 @@ def alike(x: str, y: str, *, names: bool = False) -> bool:
         >>> alike("transfer", "trasnfer"), alike("verify", "verification"), alike("visa", "vista")
         (True, True, False)
     """
+    # Of the pairs that are tried most begin differently.
+    if x[:1] != y[:1] and x[:2] != y[1::-1]:
+        return False
     if any(c.isdigit() for c in x + y):
         return False
     if len(x) > len(y):
@@ -48,23 +56,31 @@ def _slips(x: str, y: str, most: int) -> bool:
     return len(y) <= 2 or (len(y) == 3 and sorted(x) == sorted(y))
 
 
+def affixed(word: str) -> bool:
+    """Whether a word can be one of the two that `negates` is true of; never false for both.
+
+    Example:
+        >>> affixed("unlock"), affixed("careless"), affixed("lock")
+        (True, True, False)
+    """
+    return word.startswith(_AFFIXES) or word.endswith("less")
+
+
 def negates(x: str, y: str) -> bool:
     """Whether one word is the other with "un-", "-less" and the like, or with an opposed prefix."""
     short, long = (x, y) if len(x) < len(y) else (y, x)
-    # The prefixes are looked at first, all at once: this runs for every pair of words.
-    if (
-        len(short) >= 3
-        and long.startswith(_NEGATING)
-        and any(_is_negation(prefix, short, long) for prefix in _NEGATING)
-    ):
-        return True
-    if long.endswith("less"):
-        root = short.removesuffix("ful")
-        if len(root) >= 3 and long.removesuffix("less") == root:
+    # Both need the beginning of the short word in the long one: this runs for many pairs of words.
+    if len(short) >= 3 and short[:3] in long:
+        if any(_is_negation(prefix, short, long) for prefix in _NEGATING):
             return True
-    if not (x.startswith(_OPPOSED) and y.startswith(_OPPOSED)):
-        return False
-    return any(_exchanged(x, y, p, q) or _exchanged(x, y, q, p) for p, q in OPPOSED_PREFIXES)
+        root = short.removesuffix("ful")
+        if len(root) >= 3 and long == f"{root}less":
+            return True
+    return any(
+        _exchanged(x, y, x[:size], opposed)
+        for size in _SIZES
+        for opposed in _AGAINST.get(x[:size], ())
+    )
 
 
 def _is_negation(prefix: str, short: str, long: str) -> bool:
@@ -82,7 +98,7 @@ def _is_negation(prefix: str, short: str, long: str) -> bool:
 
 def _exchanged(x: str, y: str, first: str, second: str) -> bool:
     """Whether two words differ in one prefix standing for the other."""
-    if not (x.startswith(first) and y.startswith(second)):
+    if not y.startswith(second):
         return False
     rest_x, rest_y = x[len(first) :], y[len(second) :]
     return len(rest_x) >= 3 and rest_x[:4] == rest_y[:4] and abs(len(rest_x) - len(rest_y)) <= 2

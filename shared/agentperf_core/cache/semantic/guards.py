@@ -42,15 +42,15 @@ class GuardProfile:
 
 
 def _number(contrast: Contrast) -> bool:
-    return contrast.number() in {"number", "unit"}
+    return contrast.number in {"number", "unit"}
 
 
 def _number_added(contrast: Contrast) -> bool:
-    return contrast.number() == "number-added"
+    return contrast.number == "number-added"
 
 
 def _order(contrast: Contrast) -> bool:
-    return contrast.number() == "order" or contrast.reordered()
+    return contrast.number == "order" or contrast.reordered()
 
 
 def _entity(contrast: Contrast) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from agentperf_core.cache.semantic.words import groups, in_order
 
-__all__ = ["Numbers", "read_numbers"]
+__all__ = ["NONE", "Numbers", "is_numeric", "read_numbers"]
 
 Quantity = tuple[float, str]  # value, unit ("" if none is named)
 
@@ -89,20 +90,33 @@ class Numbers:
         sure: value and unit of every quantity, in order of value.
         maybe: values of words that are numbers only sometimes.
         values: the values of `sure`, in the order of the text.
+        counts: how often each of the values stands there.
     """
 
-    __slots__ = ("maybe", "sure", "values")
+    __slots__ = ("counts", "maybe", "sure", "values")
 
     def __init__(self, sure: Sequence[Quantity], maybe: Sequence[Quantity]) -> None:
         self.sure = tuple(sorted(sure))
         self.maybe = frozenset(value for value, _ in maybe)
         self.values = tuple(value for value, _ in sure)
+        self.counts = Counter(self.values)
 
     def __bool__(self) -> bool:
         return bool(self.sure)
 
 
 NONE = Numbers((), ())
+
+
+def is_numeric(token: str) -> bool:
+    """Whether a token is a number or may be one; without any, a text has no numbers.
+
+    Example:
+        >>> [is_numeric(token) for token in ("5kg", "twenty", "half", "kg")]
+        [True, True, True, False]
+    """
+    known = token in _VALUES or token in _ORDINALS or token in _MAYBE
+    return known or token[0].isdigit() or token[0] in CURRENCIES
 
 
 def read_numbers(tokens: Sequence[str]) -> Numbers:

@@ -51,7 +51,7 @@ class Answered(Generic[T]):
 
 
 def race(
-    call: Step[T], look: Look[H], *, threads: bool, ready: Future[Any]
+    call: Step[T], look: Look[H], *, threads: bool, begin: Callable[[], Future[Any]]
 ) -> Step[Answered[T] | H]:
     """Make the call and look meanwhile; what `look` finds before the call has answered is taken.
 
@@ -62,13 +62,13 @@ def race(
         call: the model call.
         look: the look-up; it must not raise, and must end.
         threads: also begin calls that are not awaited, in a thread.
-        ready: for these: done as soon as `look` need not wait any more.
+        begin: for these: gets ready what `look` would wait for, and says when it is.
 
     Raises:
         BaseException: what the call raised.
     """
     if threads:
-        return Step(partial(_race, ready), _arace, call, look)
+        return Step(partial(_race, begin), _arace, call, look)
     return Step(_in_turn, _arace, call, look)
 
 
@@ -77,7 +77,8 @@ def _in_turn(call: Step[T], look: Look[H]) -> Answered[T] | H:
     return Answered(call.sync(*call.args)) if found is None else found
 
 
-def _race(ready: Future[Any], call: Step[T], look: Look[H]) -> Answered[T] | H:
+def _race(begin: Callable[[], Future[Any]], call: Step[T], look: Look[H]) -> Answered[T] | H:
+    ready = begin()
     calling = Future[T]()
     context = copy_context()
 

@@ -29,6 +29,11 @@ _CONTRACTIONS = (
     (re.compile(r"\bgonna\b"), "going to"),
     (re.compile(r"\bwanna\b"), "want to"),
 )
+# A contraction has an apostrophe or is one of these.
+_BARE = re.compile(
+    r"\b(?:cannot|cant|wont|(?:do|does|did|is|are|was|were|has|have|had|should|could|would)nt|im"
+    r"|gonna|wanna)\b"
+)
 _SUFFIXES = ("ingly", "edly", "ings", "ing", "ies", "ied", "ers", "ed", "es", "er", "s", "ly")
 _KEEP = listed("news always perhaps series species business this his less us yes plus bus gas")
 
@@ -63,7 +68,7 @@ def expanded(low: str) -> str:
         >>> expanded("what's this? it doesn't work")
         'what is this? it does not work'
     """
-    if "'" in low or "nt" in low or "im" in low or "na" in low or "cannot" in low:
+    if "'" in low or _BARE.search(low):
         for pattern, plain in _CONTRACTIONS:
             low = pattern.sub(plain, low)
     return low

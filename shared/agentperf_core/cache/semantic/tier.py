@@ -106,9 +106,8 @@ class SemanticTier:
         """Like `look`, with what is known without waiting."""
         if self._engine is not None and self._engine.answers:
             return None
-        texts = _texts(question)
-        known = [vector for text in texts if (vector := self.embedder.peek(text)) is not None]
-        if len(known) < len(texts):
+        known = self.embedder.known(_texts(question))
+        if known is None:
             return None
         return self._judged(question, self._near_here(question, Asked(*known)))
 

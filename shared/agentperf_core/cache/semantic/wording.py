@@ -8,16 +8,15 @@ import unicodedata
 from functools import lru_cache
 
 from agentperf_core.cache.semantic import words
-from agentperf_core.cache.semantic.axes import axes
 from agentperf_core.cache.semantic.frames import kind_of, language_of
-from agentperf_core.cache.semantic.numbers import Numbers, read_numbers
-from agentperf_core.cache.semantic.spelling import expanded, stem
+from agentperf_core.cache.semantic.lexicon import Word, normal_form, word_of
+from agentperf_core.cache.semantic.numbers import NONE, Numbers, read_numbers
+from agentperf_core.cache.semantic.spelling import expanded
 
-__all__ = ["POLES", "SMALL_POLES", "Wording"]
+__all__ = ["Wording"]
 
 MAX_CHARS = 1000  # a longer text is compared by its beginning and its end; its middle must be equal
 MAX_KEPT = 500  # characters; an entry takes up to 25 kB, so longer texts are parsed every time
-MAX_STEM = 40  # characters; a longer "word" is a code, and would only fill the memory of stems
 MAX_TRIGRAMS = 500
 
 _TOKEN = re.compile(
@@ -29,31 +28,10 @@ _FILLERS = re.compile(r"\b(?:" + "|".join(words.FILLERS) + r")(?=\W|$)")
 _NAME = re.compile(r"[^\W\d_][\w'-]*")
 _QUOTED = re.compile(r"[\"\u201c\u201d`]([^\"\u201c\u201d`]{1,200})[\"\u201c\u201d`]")
 _DENSE = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
-Spots = dict[str, tuple[tuple[int, int], ...]]  # (axis, pole) pairs by normal form
-_SYNONYM = {stem(word): stem(first) for word, first in words.SYNONYMS.items()}
-
-
-def _poles() -> tuple[Spots, Spots]:
-    """What each normal form belongs to, among full words and among small ones."""
-    full: dict[str, list[tuple[int, int]]] = {}
-    small: dict[str, list[tuple[int, int]]] = {}
-    for number, weak, poles in axes():
-        for pole, members in enumerate(poles):
-            for member in members:
-                spots = (small if weak else full).setdefault(stem(member), [])
-                if (number, pole) not in spots:
-                    spots.append((number, pole))
-    return (
-        {word: tuple(spots) for word, spots in full.items()},
-        {word: tuple(spots) for word, spots in small.items()},
-    )
-
-
-POLES, SMALL_POLES = _poles()
 
 
 class Wording:
-    """One question, parsed. Build it with `Wording.of`, which keeps the last few thousand.
+    """One question, parsed. Build it with `Wording.of`, which keeps the last thousands.
 
     Attributes:
         text: as given.
@@ -62,6 +40,7 @@ class Wording:
         content: normal forms of the content words, in order; synonyms folded.
         bag: the set of `content`.
         spelled: content word as written, for each normal form.
+        affixed: normal forms of the content words that may deny another one, see `affixed`.
         numbers: quantities with units.
         marks: identifiers, addresses and quoted strings.
         names: capitalised words inside a sentence, in normal form.
@@ -70,31 +49,33 @@ class Wording:
         language: "en", another code, or the name of a script.
         poles: (axis, pole) of its full words; `small_poles` of its function words.
         fresh, task: whether it asks for something that goes stale, or for a deed.
-        signature: content words per governing small word, for the order of arguments.
+        roles: the content words in order, each with the small word that governs it.
     """
 
     __slots__ = (
-        "bag", "content", "fresh", "kind", "language", "marks", "names", "negations", "numbers",
-        "poles", "roles", "signature", "small_poles", "spelled", "stems", "task", "text", "tokens",
+        "affixed", "bag", "content", "fresh", "kind", "language", "marks", "names", "negations",
+        "numbers", "poles", "roles", "small_poles", "spelled", "stems", "task", "text", "tokens",
     )  # fmt: skip
 
     def __init__(self, text: str) -> None:
         self.text = text
         plain = _plain(text)
         low = _FILLERS.sub(" ", expanded(plain.lower()))
-        self.tokens = tuple(_merged(_TOKEN.findall(low)))
-        self.stems = tuple(
-            stem(token) if len(token) <= MAX_STEM else token for token in self.tokens
-        )
-        self.numbers: Numbers = read_numbers(self.tokens)
-        self.negations = sum(token in words.NEGATIONS for token in self.tokens)
-        self.marks = _marks(plain, self.tokens)
+        read = [word_of(token) for token in _merged(_TOKEN.findall(low))]
+        # One string for all texts that have the word: they are the most of what is kept of a text.
+        self.tokens = tuple([word.token for word in read])
+        self.stems = tuple([word.stem for word in read])
+        numeric = any(word.is_numeric for word in read)
+        self.numbers: Numbers = read_numbers(self.tokens) if numeric else NONE
+        self.negations = sum([word.is_negation for word in read])
+        self.marks = _quoted(plain).union([word.mark for word in read if word.mark is not None])
         self.language = language_of(plain, self.tokens)
         self.kind = kind_of(low)
-        self._read_content(low)
+        self._read_content(read, low)
         self.names = _names(plain)
-        self._read_poles()
-        self.fresh = any(token in words.FRESH for token in self.tokens)
+        self.poles = frozenset([spot for word in read for spot in word.poles])
+        self.small_poles = frozenset([spot for word in read for spot in word.small_poles])
+        self.fresh = not words.FRESH.isdisjoint(self.tokens)
         self.task = _is_task(self.tokens)
 
     @staticmethod
@@ -116,47 +97,39 @@ class Wording:
         squeezed = " ".join(self.tokens)[:MAX_TRIGRAMS]
         return {squeezed[at : at + 3] for at in range(len(squeezed) - 2)}
 
-    def _read_content(self, low: str) -> None:
+    def governed(self) -> dict[str, list[str]]:
+        """Content words per governing small word, for the order of arguments."""
+        found: dict[str, list[str]] = {}
+        for role, normal in self.roles:
+            found.setdefault(role, []).append(normal)
+        return found
+
+    def _read_content(self, read: list[Word], low: str) -> None:
         content: list[str] = []
         spelled: dict[str, str] = {}
         roles: list[tuple[str, str]] = []
+        affixed: list[str] = []
         role = ""
-        for token, short in zip(self.tokens, self.stems, strict=True):
-            if token in ROLES:
-                role = token
-                continue
-            if token in words.STOP or token in words.NEGATIONS or token[0].isdigit():
-                continue
-            normal = _SYNONYM.get(short, short)
-            content.append(normal)
-            spelled.setdefault(normal, token)
-            roles.append((role, normal))
+        for word in read:
+            normal = word.content
+            if normal is not None:
+                content.append(normal)
+                spelled.setdefault(normal, word.token)
+                roles.append((role, normal))
+                if word.is_affixed:
+                    affixed.append(normal)
+            elif word.is_role:
+                role = word.token
         if self.language == "dense":
             content = [*content, *_DENSE.findall(low)]
         self.content = tuple(content)
         self.bag = frozenset(content)
         self.spelled = spelled
+        self.affixed = frozenset(affixed)
         self.roles = tuple(roles)
-        per_role: dict[str, list[str]] = {}
-        for governed, word in roles:
-            per_role.setdefault(governed, []).append(word)
-        self.signature = {governed: tuple(found) for governed, found in per_role.items()}
-
-    def _read_poles(self) -> None:
-        self.poles = frozenset(spot for short in self.stems for spot in POLES.get(short, ()))
-        self.small_poles = frozenset(
-            spot for short in self.stems for spot in SMALL_POLES.get(short, ())
-        )
 
 
-# Small words that give what follows a part to play: swap two of them and the question is another.
-ROLES = words.listed(
-    """from to into onto than over under by before after against for of with without in on at as
-    if when because versus vs about per via through towards until since while""",
-)
-
-
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16_384)
 def _parsed(text: str) -> Wording:
     return Wording(text)
 
@@ -186,31 +159,31 @@ def _merged(tokens: list[str]) -> list[str]:
     return merged
 
 
-def _marks(plain: str, tokens: tuple[str, ...]) -> frozenset[str]:
-    marks = {match.strip().lower() for match in _QUOTED.findall(plain)}
-    for token in tokens:
-        if "@" in token or "://" in token or "_" in token:
-            marks.add(token)
-        elif not token[0].isdigit() and any(c.isdigit() for c in token) and token[0].isalpha():
-            marks.add(token.replace("-", ""))
-    return frozenset(marks)
+def _quoted(plain: str) -> frozenset[str]:
+    return frozenset([match.strip().lower() for match in _QUOTED.findall(plain)])
 
 
 def _names(plain: str) -> frozenset[str]:
     """Capitalised words inside sentences; none where every word is capitalised, or none is."""
-    found = list(_NAME.finditer(plain))
-    capital = [m for m in found if m.group()[0].isupper()]
-    if not capital or len(capital) >= 0.8 * len(found) > 1:
+    found = _NAME.findall(plain)
+    capital = [word for word in found if word[0].isupper()]
+    if len(capital) >= 0.8 * len(found) > 1 or not any(map(_named, capital)):
         return frozenset()
     names: set[str] = set()
-    for match in capital:
-        before = plain[: match.start()].rstrip()
-        word = match.group().lower().removesuffix("'s")
-        if not before or before[-1] in '.?!:"\n' or word in words.STOP or word.startswith("i'"):
+    for match in _NAME.finditer(plain):
+        word = _named(match.group()) if match.group()[0].isupper() else None
+        if word is None:
             continue
-        short = stem(word)
-        names.add(_SYNONYM.get(short, short))
+        before = plain[: match.start()].rstrip()
+        if before and before[-1] not in '.?!:"\n':
+            names.add(normal_form(word))
     return frozenset(names)
+
+
+def _named(capital: str) -> str | None:
+    """What a capitalised word may name."""
+    word = capital.lower().removesuffix("'s")
+    return None if word in words.STOP or word.startswith("i'") else word
 
 
 def _is_task(tokens: tuple[str, ...]) -> bool:

@@ -39,7 +39,7 @@ class RedisStore:
         client: a `redis.Redis` or `redis.RedisCluster`, instead of `url`.
         async_client: the same of `redis.asyncio`.
         namespace: what our keys begin with; `clear` touches no others.
-        timeout_s: seconds for every connection, read and write.
+        timeout_s: seconds for every connection, read and write; awaited, for a whole command.
         cluster: whether `url` names a node of a Redis Cluster.
         tracking: keep what was read in process and let the server say when it changes (redis-py's
             client-side cache, 10 000 values). A repeated `get` then asks nobody. Sync only, with

@@ -143,7 +143,7 @@ class Transport:
             return await asyncio.to_thread(self.send, command)
         bound = await self._clients.bound()
         async with bound.places:
-            return await bound.client.execute_command(*command)
+            return await bound.within(bound.client.execute_command(*command))
 
     async def asend_all(self, commands: Sequence[Command]) -> list[Any]:
         """Like `send_all`."""
@@ -155,7 +155,8 @@ class Transport:
         async with bound.places, bound.client.pipeline(transaction=False) as pipe:
             for command in commands:
                 pipe.execute_command(*command)
-            return _sound(await pipe.execute(raise_on_error=False))
+            answering = pipe.execute(raise_on_error=False)
+            return _sound(await bound.within(answering, commands=len(commands)))
 
     async def anames(self, pattern: bytes) -> AsyncIterator[bytes]:
         """Like `names`."""
@@ -163,9 +164,19 @@ class Transport:
             for name in await asyncio.to_thread(list, self.names(pattern)):
                 yield name
             return
-        bound = await self._clients.bound()
-        async for name in bound.client.scan_iter(match=pattern, count=_SCANNED):
-            yield name
+        if self.is_cluster:
+            bound = await self._clients.bound()
+            async for name in bound.client.scan_iter(match=pattern, count=_SCANNED):
+                yield name
+            return
+        cursor = 0
+        while True:
+            # Not scan_iter: each of the steps has the time of a command.
+            cursor, names = await self.asend(("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED))
+            for name in names:
+                yield name
+            if cursor == 0:
+                return
 
     async def aclose(self) -> None:
         """Close the own clients of this loop and of threads."""

@@ -8,8 +8,9 @@ from agentperf_core.cache.vectors.usearch import Graph
 
 __all__ = ["Half"]
 
-# Neighbours asked for beyond `k`: float16 mixes up the order of the last few.
+# Neighbours asked for beyond `k`: eight bits mix up the order of those that are about as near.
 _SPARE = 8
+_TWINS = 16  # among how many an equal vector is looked for, for the same reason
 _MOST_ASKED = 1024
 
 
@@ -56,10 +57,12 @@ class Half:
         if self.stale == 0 or not len(graph):
             return False
         rows = self.rows
-        twin = int(graph.near(rows.matrix[row], 1)[0])
-        if rows.numbers[twin] >= 0 or (rows.matrix[twin] != rows.matrix[row]).any():
+        near = graph.near(rows.matrix[row], _TWINS)
+        forgotten = near[rows.numbers[near] < 0]
+        twins = forgotten[(rows.matrix[forgotten] == rows.matrix[row]).all(axis=1)]
+        if not len(twins):
             return False
-        rows.move(row, twin)
+        rows.move(row, int(twins[0]))
         self.stale -= 1
         return True
 

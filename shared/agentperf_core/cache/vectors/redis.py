@@ -171,7 +171,7 @@ class RedisVectorIndex(StoredVectors):
         async_client: the same of `redis.asyncio`.
         namespace: what our keys and indexes begin with; `clear` touches no others.
         name: what tells these entries from others in the namespace.
-        timeout_s: seconds for every connection, read and write.
+        timeout_s: seconds for every connection, read and write; awaited, for a whole command.
         large: see `StoredVectors`.
         clock: when to look again how large a scope is.
 

@@ -27,10 +27,13 @@ FASTER_MODEL: Final[Fix] = {
     "llamaindex": "llama_index.llms.openai.OpenAI",
 }
 PARALLEL_TOOLS: Final[Fix] = {
-    "langchain": "langchain.agents.create_agent",
-    "llamaindex": "llama_index.core.agent.workflow.FunctionAgent",
+    "langchain": "langchain_agentperf.ParallelToolsMiddleware",
+    "llamaindex": "llamaindex_agentperf.ParallelFunctionAgent",
 }
-CACHED_TOOL: Final[Fix] = {"langchain": "functools.lru_cache", "llamaindex": "functools.lru_cache"}
+CACHED_TOOL: Final[Fix] = {
+    "langchain": "langchain_agentperf.ToolCacheMiddleware",
+    "llamaindex": "llamaindex_agentperf.CachedTool",
+}
 SHORTER_PROMPT: Final[Fix] = {
     "langchain": "langchain.agents.middleware.SummarizationMiddleware",
     "llamaindex": "llama_index.core.memory.Memory",

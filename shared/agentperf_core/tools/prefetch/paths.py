@@ -14,7 +14,7 @@ import orjson
 
 from agentperf_core.errors import ConfigError
 
-__all__ = ["EACH", "Part", "Path", "Place", "canonical", "plain"]
+__all__ = ["Part", "Path", "Place", "canonical", "plain"]
 
 EACH = None
 Part: TypeAlias = str | int | None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from agentperf_core.flow import Flow, Step
+from agentperf_core.flow import Flow, Step, run
 from agentperf_core.toolpolicy import Substitute, ToolPolicy
 from agentperf_core.tools.inside import leave
 from agentperf_core.tools.jobs import Through
@@ -74,6 +74,7 @@ class PrefetchSession(Generic[T]):
         step: Step[T],
         *,
         through: Through[T] | None = None,
+        ran: Callable[[], bool] | None = None,
         read: Callable[[T], Any],
     ) -> Flow[T]:
         """A call of the agent, from the cache where it was foreseen.
@@ -82,6 +83,7 @@ class PrefetchSession(Generic[T]):
             call: what is called.
             step: makes the call.
             through: the cache that it goes through, the same that `tools` uses.
+            ran: whether the tool ran for it, if that is not told by the step having been taken.
             read: the result as plain JSON data, see `paths.plain`; `None` for an error.
 
         Raises:
@@ -89,12 +91,12 @@ class PrefetchSession(Generic[T]):
         """
         claim = self._safely(self._ask, call)
         yield from self._begin()
-        asked, ran = self._shared.clock.monotonic(), list[bool]()
-        noted = _noted(step, ran)
+        asked, taken = self._shared.clock.monotonic(), list[bool]()
+        noted = _noted(step, taken)
         served = False
         try:
             result = yield from (noted if through is None else through(noted))
-            served = not ran
+            served = not (ran() if ran is not None else taken)
         finally:
             if claim is not None:
                 with self._lock:
@@ -113,6 +115,10 @@ class PrefetchSession(Generic[T]):
         """
         self.settle()
         yield from self.errands.cancel()
+
+    def stop(self) -> None:
+        """Like `end`, for who can neither wait nor await."""
+        run(self.end())
 
     def settle(self) -> None:
         """What nobody has asked for by now was in vain."""
@@ -212,15 +218,15 @@ def _may_be_called(policy: ToolPolicy, offer: Offer) -> bool:
     return policy.prefetch and policy.read_only and not answered
 
 
-def _noted(step: Step[T], ran: list[bool]) -> Step[T]:
+def _noted(step: Step[T], taken: list[bool]) -> Step[T]:
     """The step, and a note that it was taken."""
 
     def sync(*args: Any) -> T:
-        ran.append(True)
+        taken.append(True)
         return step.sync(*args)
 
     async def async_(*args: Any) -> T:
-        ran.append(True)
+        taken.append(True)
         return await step.async_(*args)
 
     return Step(sync, async_, *step.args)

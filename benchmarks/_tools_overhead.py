@@ -1,0 +1,176 @@
+"""What a call costs above the bare tool, in CPU time, for `tools_latency.py`.
+
+The tools are async and do nothing. "Above" is the difference to what stands in "compared with", per
+call: the bare tool, or the framework's own agent for what is put into it. Whole runs of agents
+include two calls of a model that answers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import _tools_langchain as lc
+import _tools_llamaindex as li
+from _tools_common import Arm, Groups, Row, Taken, alternate, middle, reached
+from langchain.agents.middleware import AgentMiddleware
+from langchain_core.messages import AIMessage
+from langgraph.prebuilt import ToolNode
+from llama_index.core.agent.workflow import FunctionAgent
+
+from agentperf_core.flow import Step, arun
+from agentperf_core.tools import ToolExecutor as CoreExecutor
+from agentperf_core.tools import ToolFailure, ToolJob, ToolRun
+from agentperf_core.types import ToolCall
+from langchain_agentperf import ParallelToolsMiddleware, PerfToolNode, ToolExecutor
+from llamaindex_agentperf import ManagedTool, ParallelFunctionAgent
+
+COUNTS = (1, 8, 64)
+GOAL_US = 40
+ROUNDS = {1: 200, 8: 80, 64: 20}  # short samples: a long one is interrupted by other processes
+CORE_LOOPS = {1: 100, 8: 20, 64: 4}
+
+
+class Nothing(AgentMiddleware[Any, Any, Any]):
+    """What LangChain itself spends to have a middleware with tool calls."""
+
+    async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        return await handler(request)
+
+
+def langchain(count: int) -> tuple[Sequence[Arm], Mapping[str, str]]:
+    tool, calls = lc.trivial(), lc.numbered("ping", count)
+    message = AIMessage("", tool_calls=[*calls])  # pyright: ignore[reportArgumentType] - LangChain's own form
+    executor = ToolExecutor([tool])
+    arms = [
+        Arm("bare", "tool.ainvoke", li.gathered([lambda c=c: tool.ainvoke(c) for c in calls])),
+        Arm("stock", "ToolNode in a graph", lc.awaited(lc.graph_with(ToolNode([tool]), calls))),
+        Arm("stock", "create_agent", lc.awaited(lc.agent_with([tool], calls))),
+        Arm(
+            "stock",
+            "create_agent, middleware that does nothing",
+            lc.awaited(lc.agent_with([tool], calls, [Nothing()])),
+        ),
+        Arm("ours", "ToolExecutor, the runnable", lambda: executor.ainvoke(message)),
+        Arm(
+            "ours",
+            "PerfToolNode in a graph",
+            lc.awaited(lc.graph_with(PerfToolNode([tool]), calls)),
+        ),
+        Arm(
+            "ours",
+            "create_agent, ParallelToolsMiddleware",
+            lc.awaited(lc.agent_with([tool], calls, [ParallelToolsMiddleware()])),
+        ),
+    ]
+    return arms, {
+        "PerfToolNode in a graph": "ToolNode in a graph",
+        "create_agent, ParallelToolsMiddleware": "create_agent, middleware that does nothing",
+    }
+
+
+def llamaindex(count: int) -> tuple[Sequence[Arm], Mapping[str, str]]:
+    tool, calls = li.trivial(), li.numbered("ping", count)
+    managed = ManagedTool(tool)
+    arms = [
+        Arm(
+            "bare",
+            "FunctionTool.acall",
+            li.gathered([lambda g=g: tool.acall(**g) for _, g in calls]),
+        ),
+        Arm("stock", "FunctionAgent", li.agent_run(FunctionAgent, [tool], calls)),
+        Arm(
+            "ours",
+            "ManagedTool.acall",
+            li.gathered([lambda g=g: managed.acall(**g) for _, g in calls]),
+        ),
+        Arm("ours", "ParallelFunctionAgent", li.agent_run(ParallelFunctionAgent, [tool], calls)),
+    ]
+    return arms, {"ParallelFunctionAgent": "FunctionAgent"}
+
+
+class Plain:
+    """Results that need no reading."""
+
+    def failed(self, result: Any) -> bool:
+        return False
+
+    def passes(self, error: BaseException) -> bool:
+        return False
+
+    def of_failure(self, call: ToolCall, failure: ToolFailure) -> Any:
+        return failure
+
+    def of_value(self, call: ToolCall, value: Any) -> Any:
+        return value
+
+    def mark(self, result: Any, run: ToolRun) -> Any:
+        return result
+
+
+async def ping(n: int) -> str:
+    return "pong"
+
+
+def core(count: int) -> tuple[Sequence[Arm], Mapping[str, str]]:
+    executor, results = CoreExecutor(), Plain()
+    calls = [ToolCall(f"c{n}", "ping", {"n": n}) for n in range(count)]
+
+    async def all_calls() -> Any:
+        jobs: list[ToolJob[Any]] = [
+            ToolJob(call=call, step=Step(str, ping, call.arguments["n"]), results=results)
+            for call in calls
+        ]
+        return await arun(executor.call_all(jobs))
+
+    bare = li.gathered([lambda n=n: ping(n) for n in range(count)])
+    return [
+        Arm("bare", "a coroutine function", bare),
+        Arm("ours", "the core's ToolExecutor", all_calls),
+    ], {}
+
+
+def rows(
+    arms: Sequence[Arm], taken: Sequence[Taken], count: int, compared: Mapping[str, str]
+) -> list[Row]:
+    places = {arm.what: place for place, arm in enumerate(arms)}
+    found: list[Row] = []
+    for arm, one in zip(arms, taken, strict=True):
+        row: dict[str, Any] = {
+            "who": arm.who,
+            "what": arm.what,
+            "whole_best_us": round(min(one.cpu) / count * 1e6, 1),
+            "whole_median_us": round(middle(one.cpu) / count * 1e6, 1),
+        }
+        if arm.who != "bare":
+            other = compared.get(arm.what, arms[0].what)
+            base = taken[places[other]].cpu
+            above = [(x - y) / count * 1e6 for x, y in zip(one.cpu, base, strict=True)]
+            best = (min(one.cpu) - min(base)) / count * 1e6
+            row |= {
+                "compared_with": other,
+                "above_best_us": round(best, 1),
+                "above_median_us": round(middle(above), 1),
+            }
+            if arm.who == "ours":
+                row |= reached(GOAL_US, [best, middle(above), middle(above)], "us")
+        found.append(row)
+    return found
+
+
+async def measured() -> Groups:
+    found: dict[str, Sequence[Row]] = {}
+    for make in (langchain, llamaindex, core):
+        for count in COUNTS:
+            arms, compared = make(count)
+            loops = CORE_LOOPS[count] if make is core else 1
+            taken = await alternate(arms, rounds=ROUNDS[count], loops=loops)
+            found[f"{make.__name__}, {count} calls in a message"] = rows(
+                arms, taken, count, compared
+            )
+    return found
+
+
+def figures() -> Groups:
+    return asyncio.run(measured())

@@ -1,0 +1,98 @@
+"""Claim: a tool call through the executor costs at most 40 us above the bare tool; sync tools of an
+async run wait together and not in the event loop's six threads; a hung tool costs its siblings
+nothing; tools start while the model writes and nothing of the request is lost for it; equal calls
+are one call; and equal runs have equal prompts.
+
+Each section is a module with a `figures()` function. Stock LangGraph, LangChain and LlamaIndex, and
+`eager-tools-langgraph` where it is installed, run in the same process in turn with ours, forwards
+and backwards. "half of them" is the middle half of the runs. "reached" compares the median with the
+goal; "best run only" says that the machine was too busy, or that ours is too slow. CPU time is that
+of the process; a wall time holds whatever else the machine does, so the load stands below.
+
+    python benchmarks/tools_latency.py --json out.json                 all of it, in six minutes
+    python benchmarks/tools_latency.py --only early hung               some of it
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from _common import table
+from _tools_common import Groups, Row
+
+# Section and the module that measures it.
+SECTIONS = {
+    "overhead": "_tools_overhead",
+    "sync_tools": "_tools_sync",
+    "sync_wrapper": "_tools_wrapper",
+    "hung": "_tools_hung",
+    "early": "_tools_early",
+    "equal_calls": "_tools_equal",
+    "order": "_tools_order",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--only", choices=SECTIONS, nargs="+", default=list(SECTIONS))
+    options = parser.parse_args()
+    # LlamaIndex calls what pydantic and itself have deprecated, at every step of an agent.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    found: dict[str, Any] = {}
+    loads = [os.getloadavg()[0]]
+    for name in options.only:
+        groups: Groups = importlib.import_module(SECTIONS[name]).figures()
+        for group, rows in groups.items():
+            print(f"### {name.replace('_', ' ')}: {group}\n\n{shown(rows)}\n", flush=True)
+        found[name] = groups
+        loads.append(os.getloadavg()[0])
+    found["goals"] = goals(found)
+    found["load"] = {"from": min(loads), "to": max(loads), "processors": os.cpu_count()}
+    print(f"### goals\n\n{shown(found['goals'])}\n")
+    print(f"Load {min(loads):.1f} to {max(loads):.1f} on {os.cpu_count()} processors.")
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def shown(rows: Sequence[Row]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    headers = [name.replace("_", " ") for name in names]
+    return table(headers, [[str(row.get(name, "")) for name in names] for row in rows])
+
+
+def goals(found: Mapping[str, Groups]) -> list[Row]:
+    """How many of the rows with a goal reach it, section by section, and which do not."""
+    rows: list[Row] = []
+    for section, groups in found.items():
+        judged = [
+            (f"{row['what']} ({group})", row["reached"])
+            for group, members in groups.items()
+            for row in members
+            if "reached" in row
+        ]
+        rows.append(
+            {
+                "section": section.replace("_", " "),
+                "goals": len(judged),
+                "reached": sum(said == "yes" for _, said in judged),
+                "in_the_best_run_only": "; ".join(
+                    name for name, said in judged if said not in {"yes", "no"}
+                ),
+                "not_reached": "; ".join(name for name, said in judged if said == "no"),
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()
