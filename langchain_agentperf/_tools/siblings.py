@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from langchain.agents.middleware import ToolCallRequest
 from langchain_core.messages import AIMessage
+from langgraph.errors import GraphInterrupt
 
 from agentperf_core.cache.toolresults.cache import ToolRequest, ToolResultCache
 from agentperf_core.flow import Flow, Step, arun, run
@@ -36,12 +37,14 @@ class _Message(NamedTuple):
         id: tells it from all others.
         calls: the calls, in LangChain's form.
         place: of the call from which it was found.
+        run: id of the run, `None` if it has none.
         once: tells its one time in this run; `None` if it has no id of its own, or no run.
     """
 
     id: str
     calls: Sequence[Mapping[str, Any]]
     place: int
+    run: str | None
     once: str | None
 
 
@@ -54,7 +57,7 @@ class Siblings:
 
     def __init__(self, messages_key: str = "messages") -> None:
         self._key = messages_key
-        self._turns = Turns()
+        self._turns = Turns(pause=GraphInterrupt)
         self._flight = ToolResultCache()
 
     def step(
@@ -100,7 +103,7 @@ class Siblings:
         before = earlier(list(zip(calls, declared, strict=True)), message.place)
         ids = [calls[place].id for place in before]
         own_id = calls[message.place].id
-        return _as_step(self._turns.after, message.id, own_id, ids, step)
+        return _as_step(self._turns.after, message.id, message.run, own_id, ids, step)
 
     def _joined(
         self, request: ToolCallRequest, once: str | None, message_id: str, step: Step[Any]
@@ -128,7 +131,7 @@ class Siblings:
             name = message.id or ",".join(map(str, ids))
             once = f"{run_id}:{message.id}" if run_id and message.id else None
             calls = cast("Sequence[Mapping[str, Any]]", message.tool_calls)
-            return _Message(f"{where}:{name}", calls, ids.index(call_id), once)
+            return _Message(f"{where}:{name}", calls, ids.index(call_id), run_id, once)
         return None
 
     def _messages(self, state: Any) -> Sequence[Any]:

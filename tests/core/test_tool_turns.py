@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from plain_results import Pause, step
@@ -16,7 +17,7 @@ from agentperf_core.tools import Turns
 from agentperf_core.tools.order import conflicts, earlier
 from agentperf_core.types import ToolCall
 
-MESSAGE = ("run", "message")
+MESSAGE = "message"
 SHELL = ToolPolicy(exclusive="shell")
 
 
@@ -43,9 +44,11 @@ def test_threads_that_arrive_in_the_wrong_order_run_in_the_right_one():
         ran.append(name)
 
     with ThreadPoolExecutor(3) as pool:
-        last = pool.submit(run, turns.after(MESSAGE, "c", ["a", "b"], step(lambda: note("c"))))
-        middle = pool.submit(run, turns.after(MESSAGE, "b", ["a"], step(lambda: note("b"))))
-        run(turns.after(MESSAGE, "a", [], step(lambda: note("a"))))
+        last = pool.submit(
+            run, turns.after(MESSAGE, "run", "c", ["a", "b"], step(lambda: note("c")))
+        )
+        middle = pool.submit(run, turns.after(MESSAGE, "run", "b", ["a"], step(lambda: note("b"))))
+        run(turns.after(MESSAGE, "run", "a", [], step(lambda: note("a"))))
         middle.result(20)
         last.result(20)
     assert ran == ["a", "b", "c"]
@@ -60,10 +63,12 @@ async def test_tasks_wait_for_a_call_that_takes_longer_than_they_wait_for_late_o
         await go.wait()
         ran.append("a")
 
-    first = asyncio.create_task(arun(turns.after(MESSAGE, "a", [], Step(lambda: None, slow))))
+    first = asyncio.create_task(
+        arun(turns.after(MESSAGE, "run", "a", [], Step(lambda: None, slow)))
+    )
     await begun.wait()
     second = asyncio.create_task(
-        arun(turns.after(MESSAGE, "b", ["a"], step(lambda: ran.append("b"))))
+        arun(turns.after(MESSAGE, "run", "b", ["a"], step(lambda: ran.append("b"))))
     )
     await asyncio.wait([second], timeout=0.01)
     go.set()
@@ -73,35 +78,59 @@ async def test_tasks_wait_for_a_call_that_takes_longer_than_they_wait_for_late_o
 
 def test_a_call_that_never_comes_is_not_waited_for_for_long():
     """It was answered before the run was resumed, or a person has refused it."""
-    said = run(Turns(late_s=0.001).after(MESSAGE, "b", ["a"], step(lambda: "b")))
+    said = run(Turns(late_s=0.001).after(MESSAGE, "run", "b", ["a"], step(lambda: "b")))
     assert said.text == "b"
 
 
 def test_a_failed_call_holds_up_nobody():
     turns = Turns()
     with pytest.raises(ZeroDivisionError):
-        run(turns.after(MESSAGE, "a", [], step(lambda: 1 / 0)))
-    assert run(turns.after(MESSAGE, "b", ["a"], step(lambda: "b"))).text == "b"
+        run(turns.after(MESSAGE, "run", "a", [], step(lambda: 1 / 0)))
+    assert run(turns.after(MESSAGE, "run", "b", ["a"], step(lambda: "b"))).text == "b"
 
 
-def test_a_call_that_was_interrupted_is_waited_for_again_when_it_comes_again():
-    turns, ran = Turns(), []
+def pause() -> None:
+    raise Pause
 
-    def pause() -> None:
-        raise Pause
 
+def test_what_follows_a_call_that_asks_a_person_waits_for_the_answer_too():
+    """It has not been made: what is done after it would be done before it."""
+    turns, ran = Turns(pause=Pause), []
     with pytest.raises(Pause):
-        run(turns.after(MESSAGE, "a", [], step(pause)))
-    with ThreadPoolExecutor(1) as pool:
-        later = pool.submit(run, turns.after(MESSAGE, "b", ["a"], step(lambda: ran.append("b"))))
-        run(turns.after(MESSAGE, "a", [], step(lambda: ran.append("a"))))
-        later.result(20)
-    assert ran == ["a", "b"]
+        run(turns.after(MESSAGE, "run", "a", [], step(pause)))
+    with pytest.raises(Pause):
+        run(turns.after(MESSAGE, "run", "b", ["a"], step(lambda: ran.append("b"))))
+    assert ran == []
+
+
+def test_when_the_run_is_resumed_both_are_made_whichever_comes_first():
+    for first in "ab":
+        turns, ran = Turns(pause=Pause), list[str]()
+        with pytest.raises(Pause):
+            run(turns.after(MESSAGE, "run", "a", [], step(pause)))
+
+        def after(name: str, turns: Turns = turns, ran: list[str] = ran) -> Any:
+            before = ["a"] if name == "b" else []
+            return turns.after(MESSAGE, "resumed", name, before, step(lambda: ran.append(name)))
+
+        with ThreadPoolExecutor(2) as pool:
+            calls = [
+                pool.submit(run, after(name)) for name in (first, "b" if first == "a" else "a")
+            ]
+            for call in calls:
+                call.result(20)
+        assert ran == ["a", "b"]
+
+
+def test_a_call_that_was_made_before_the_pause_holds_up_nobody_after_it():
+    turns = Turns(pause=Pause, late_s=30)
+    run(turns.after(MESSAGE, "run", "a", [], step(lambda: "a")))
+    assert run(turns.after(MESSAGE, "resumed", "b", ["a"], step(lambda: "b"))).text == "b"
 
 
 def test_calls_of_another_message_are_other_calls():
     turns = Turns()
-    run(turns.after(MESSAGE, "a", [], step(lambda: "a")))
+    run(turns.after(MESSAGE, "run", "a", [], step(lambda: "a")))
     held, go = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -109,9 +138,9 @@ def test_calls_of_another_message_are_other_calls():
         assert go.wait(20)
 
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(run, turns.after(("run", "next"), "a", [], step(hold)))
+        other = pool.submit(run, turns.after("next", "run", "a", [], step(hold)))
         assert held.wait(20)
-        assert run(turns.after(MESSAGE, "b", ["a"], step(lambda: "b"))).text == "b"
+        assert run(turns.after(MESSAGE, "run", "b", ["a"], step(lambda: "b"))).text == "b"
         go.set()
         other.result(20)
 
@@ -119,7 +148,7 @@ def test_calls_of_another_message_are_other_calls():
 def test_old_messages_are_forgotten():
     turns = Turns()
     for number in range(2000):
-        run(turns.after(number, "a", [], step(lambda: "a")))
+        run(turns.after(number, "run", "a", [], step(lambda: "a")))
     assert len(turns._messages) == 1024
 
 

@@ -154,6 +154,41 @@ def asyncio_run(runner: Any) -> Callable[..., Any]:
     return lambda *args: asyncio.run(runner.ainvoke(*args))
 
 
+@pytest.mark.parametrize("use_async", [False, True], ids=["invoke", "ainvoke"])
+def test_what_follows_a_call_that_asks_a_person_is_made_after_the_answer(use_async: bool):
+    """Both write to one order; the second is not made while the first waits for a person."""
+    ran: list[str] = []
+
+    @tool
+    def approve(order: int) -> str:
+        """Approve."""
+        said = interrupt({"order": order})
+        ran.append("approve")
+        return f"approved: {said}"
+
+    @tool
+    def ship(order: int) -> str:
+        """Ship."""
+        ran.append("ship")
+        return "shipped"
+
+    policies = dict.fromkeys(("approve", "ship"), ToolPolicy(writes=["orders:{order}"]))
+    model = ask(("approve", {"order": 7}), ("ship", {"order": 7}), ("ship", {"order": 8}))
+    runner = agent(
+        model,
+        [approve, ship],
+        ParallelToolsMiddleware(policies=policies),
+        checkpointer=InMemorySaver(),
+    )
+    go: Any = asyncio_run(runner) if use_async else runner.invoke
+    paused = go({"messages": ["go"]}, THREAD)
+    assert [one.value for one in paused["__interrupt__"]] == [{"order": 7}]
+    assert ran == ["ship"], "the other order's"
+    messages = go(Command(resume="yes"), THREAD)["messages"]
+    assert [m.content for m in results(messages)] == ["approved: yes", "shipped", "shipped"]
+    assert ran == ["ship", "approve", "ship"]
+
+
 @each_stack
 @pytest.mark.parametrize(
     ("decision", "said"),
