@@ -1,8 +1,8 @@
 """What a call costs above the bare tool, in CPU time, for `tools_latency.py`.
 
 The tools are async and do nothing. "Above" is the difference to what stands in "compared with", per
-call: the bare tool, or the framework's own agent for what is put into it. Whole runs of agents
-include two calls of a model that answers at once.
+call: the bare tool, or the framework's own node or agent for what is put into it. Whole runs of
+agents include two calls of a model that answers at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from llamaindex_agentperf import ManagedTool, ParallelFunctionAgent
 
 COUNTS = (1, 8, 64)
 GOAL_US = 40
-ROUNDS = {1: 200, 8: 80, 64: 20}  # short samples: a long one is interrupted by other processes
+PLACES, DEFAULT = 64, 32  # calls at once: here none waits for another, but in the row that says so
+ROUNDS = {1: 200, 8: 100, 64: 25}  # short samples: a long one is interrupted by other processes
 CORE_LOOPS = {1: 100, 8: 20, 64: 4}
 
 
@@ -42,7 +43,8 @@ class Nothing(AgentMiddleware[Any, Any, Any]):
 def langchain(count: int) -> tuple[Sequence[Arm], Mapping[str, str]]:
     tool, calls = lc.trivial(), lc.numbered("ping", count)
     message = AIMessage("", tool_calls=[*calls])  # pyright: ignore[reportArgumentType] - LangChain's own form
-    executor = ToolExecutor([tool])
+    executor = ToolExecutor([tool], max_concurrency=PLACES)
+    parallel = ParallelToolsMiddleware(max_concurrency=PLACES)
     arms = [
         Arm("bare", "tool.ainvoke", li.gathered([lambda c=c: tool.ainvoke(c) for c in calls])),
         Arm("stock", "ToolNode in a graph", lc.awaited(lc.graph_with(ToolNode([tool]), calls))),
@@ -56,14 +58,17 @@ def langchain(count: int) -> tuple[Sequence[Arm], Mapping[str, str]]:
         Arm(
             "ours",
             "PerfToolNode in a graph",
-            lc.awaited(lc.graph_with(PerfToolNode([tool]), calls)),
+            lc.awaited(lc.graph_with(PerfToolNode([tool], max_concurrency=PLACES), calls)),
         ),
         Arm(
             "ours",
             "create_agent, ParallelToolsMiddleware",
-            lc.awaited(lc.agent_with([tool], calls, [ParallelToolsMiddleware()])),
+            lc.awaited(lc.agent_with([tool], calls, [parallel])),
         ),
     ]
+    if count > DEFAULT:
+        few = ToolExecutor([tool], max_concurrency=DEFAULT)
+        arms.append(Arm("ours", f"ToolExecutor, {DEFAULT} places", lambda: few.ainvoke(message)))
     return arms, {
         "PerfToolNode in a graph": "ToolNode in a graph",
         "create_agent, ParallelToolsMiddleware": "create_agent, middleware that does nothing",
@@ -72,7 +77,8 @@ def langchain(count: int) -> tuple[Sequence[Arm], Mapping[str, str]]:
 
 def llamaindex(count: int) -> tuple[Sequence[Arm], Mapping[str, str]]:
     tool, calls = li.trivial(), li.numbered("ping", count)
-    managed = ManagedTool(tool)
+    managed = ManagedTool(tool, executor=CoreExecutor(max_concurrency=PLACES))
+    executor = CoreExecutor(max_concurrency=PLACES)
     arms = [
         Arm(
             "bare",
@@ -85,7 +91,11 @@ def llamaindex(count: int) -> tuple[Sequence[Arm], Mapping[str, str]]:
             "ManagedTool.acall",
             li.gathered([lambda g=g: managed.acall(**g) for _, g in calls]),
         ),
-        Arm("ours", "ParallelFunctionAgent", li.agent_run(ParallelFunctionAgent, [tool], calls)),
+        Arm(
+            "ours",
+            "ParallelFunctionAgent",
+            li.agent_run(ParallelFunctionAgent, [tool], calls, executor=executor),
+        ),
     ]
     return arms, {"ParallelFunctionAgent": "FunctionAgent"}
 
@@ -114,7 +124,7 @@ async def ping(n: int) -> str:
 
 
 def core(count: int) -> tuple[Sequence[Arm], Mapping[str, str]]:
-    executor, results = CoreExecutor(), Plain()
+    executor, results = CoreExecutor(max_concurrency=PLACES), Plain()
     calls = [ToolCall(f"c{n}", "ping", {"n": n}) for n in range(count)]
 
     async def all_calls() -> Any:
@@ -165,7 +175,7 @@ async def measured() -> Groups:
         for count in COUNTS:
             arms, compared = make(count)
             loops = CORE_LOOPS[count] if make is core else 1
-            taken = await alternate(arms, rounds=ROUNDS[count], loops=loops)
+            taken = await alternate(arms, rounds=ROUNDS[count], loops=loops, warm=True)
             found[f"{make.__name__}, {count} calls in a message"] = rows(
                 arms, taken, count, compared
             )
