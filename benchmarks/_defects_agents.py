@@ -14,11 +14,11 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from agentperf_core.bench.servers import RedisServer
 from agentperf_core.toolpolicy import ToolPolicy
-from langchain_agentperf import ResponseCacheMiddleware
-from llamaindex_agentperf import CachedTool, cached_tools
+from langchain_agentperf import ResponseCacheMiddleware, ToolCacheMiddleware
 
 MIDDLEWARE = "langgraph-checkpoint-redis: SemanticCacheMiddleware"
 TOOLS = "langgraph-checkpoint-redis: ToolResultCacheMiddleware"
+KEEPS = ToolPolicy(read_only=True, ttl_s=60)
 Url = Callable[[], str]
 
 
@@ -106,7 +106,7 @@ def price_twice(middleware: Any) -> str:
     return asyncio.run(both())
 
 
-def peer_tool_content(middleware: Any) -> str:
+def tool_content(middleware: Any) -> str:
     def order(name: str) -> str:
         """State of an order."""
         return "shipped"
@@ -121,7 +121,7 @@ def peer_tool_content(middleware: Any) -> str:
     return asyncio.run(both())
 
 
-def peer_mails(middleware: Any) -> str:
+def mails(middleware: Any) -> str:
     sent: list[str] = []
 
     def send_email(name: str) -> str:
@@ -141,27 +141,6 @@ def peer_mails(middleware: Any) -> str:
     return count(len(sent), "mail")
 
 
-def own_tool_content() -> str:
-    def order(name: str) -> str:
-        return "shipped"
-
-    tool = CachedTool(order, policy=ToolPolicy(read_only=True, ttl_s=60))
-    return [tool.call(name="AAPL").content for _ in range(2)][-1]
-
-
-def own_mails() -> str:
-    sent: list[str] = []
-
-    def send_email(name: str) -> str:
-        sent.append(name)
-        return "sent"
-
-    (tool,) = cached_tools([send_email], {})
-    for _ in range(2):
-        tool("AAPL")
-    return count(len(sent), "mail")
-
-
 def rows(server: Callable[[], RedisServer]) -> list[Row]:
     def url() -> str:
         return server().url
@@ -174,18 +153,18 @@ def rows(server: Callable[[], RedisServer]) -> list[Row]:
             "what a cached tool gives at a hit",
             "shipped",
             TOOLS,
-            lambda: peer_tool_content(peer_tool_cache(url(), "content")),
-            "CachedTool",
-            own_tool_content,
+            lambda: tool_content(peer_tool_cache(url(), "content")),
+            "ToolCacheMiddleware",
+            lambda: tool_content(ToolCacheMiddleware(policies={"order": KEEPS})),
             "langgraph.middleware",
         ),
         Row(
             "two runs that each send a mail, nothing declared",
             "2 mails",
             TOOLS,
-            lambda: peer_mails(peer_tool_cache(url(), "mails")),
-            "cached_tools",
-            own_mails,
+            lambda: mails(peer_tool_cache(url(), "mails")),
+            "ToolCacheMiddleware",
+            lambda: mails(ToolCacheMiddleware()),
             "langgraph.middleware",
         ),
     ]

@@ -15,6 +15,7 @@ from agentperf_core.cache.requests.build import build_request, request_or_bypass
 from langchain_agentperf._convert import conversation
 from langchain_agentperf._identity import behaviour, model_identity, temperature_of
 from langchain_agentperf._memo import ObjectMemo
+from langchain_agentperf._tools.marks import inherited_by
 
 __all__ = ["chat_request", "tool_schema"]
 
@@ -41,10 +42,14 @@ def chat_request(
     tenant: str | Callable[[], str | None] | None,
     version: str,
 ) -> CacheRequest:
-    """A call of a chat model as the cache sees it; streams and plain calls are the same."""
+    """A call of a chat model as the cache sees it; streams and plain calls are the same.
+
+    What tools said limits how long its answer is good.
+    """
 
     def make() -> CacheRequest:
         tools = cast("Sequence[object]", kwargs.get("tools") or ())
+        expires_at, tags = inherited_by(messages)
         return build_request(
             policy=cache.policy,
             model=model_identity(model),
@@ -54,6 +59,8 @@ def chat_request(
             tenant=tenant,
             version=version,
             temperature=temperature_of(model, kwargs),
+            tags=tags,
+            expires_at=expires_at,
             questions=cache.wants_questions,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langgraph.cache.base import BaseCache, FullKey, Namespace
 
@@ -76,7 +76,7 @@ class NodeCache(BaseCache[Any]):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__()
-        if not graph.strip():
+        if not isinstance(cast("object", graph), str) or not graph.strip():
             msg = f"graph names what the entries belong to, got {graph!r}; give the graph's name"
             raise ConfigError(msg)
         check_tenant(tenant, asks="a function", hint="give its str()")

@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage, ToolMessage
 from agentperf_core.cache.toolresults.cache import inherited
 from langchain_agentperf._answers import MARK, cache_mark, made
 
-__all__ = ["inherited_by", "mark_of", "marked"]
+__all__ = ["inherited_by", "inherited_by_fields", "mark_of", "marked"]
 
 
 def marked(message: ToolMessage, **entries: Any) -> ToolMessage:
@@ -56,3 +56,11 @@ def inherited_by(messages: Iterable[BaseMessage]) -> tuple[float | None, tuple[s
         if type(message) is ToolMessage and MARK in message.response_metadata
     ]
     return inherited(marks) if marks else (None, ())
+
+
+def inherited_by_fields(
+    messages: Iterable[Mapping[str, Any]],
+) -> tuple[float | None, tuple[str, ...]]:
+    """The same for messages as their fields, as they are in LangChain's JSON form."""
+    metadata = [fields.get("response_metadata") for fields in messages if fields["type"] == "tool"]
+    return inherited([cache_mark(said.get(MARK)) for said in metadata if said])

@@ -75,10 +75,9 @@ class MessageResults:
         if not isinstance(result, ToolMessage):
             return result
         record = run.record()
-        if not run.attempts:
-            # Whoever answered further in has said how: a substitute, say.
-            said = mark_of(result).get("tool", {})
-            record |= {name: said[name] for name in _OF_THE_ANSWER & said.keys()}
+        said = mark_of(result).get("tool")
+        if said and said.get("substitute"):  # whoever answered further in has said how
+            record |= {name: said[name] for name in _OF_THE_ANSWER}
         return marked(result, tool=record)
 
 
@@ -106,7 +105,7 @@ def _text(block: Any) -> str | None:
     return found if isinstance(found, str) else None
 
 
-_OF_THE_ANSWER = frozenset({"outcome", "reason", "substitute"})
+_OF_THE_ANSWER = ("outcome", "reason", "substitute")
 
 
 class NotedResults(MessageResults):

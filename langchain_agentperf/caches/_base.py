@@ -10,13 +10,14 @@ import orjson
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.outputs import Generation
 
-from agentperf_core.cache import CacheRequest, MessageParts, text_key
+from agentperf_core.cache import CacheRequest, MessageParts, check_tenant, text_key
 from agentperf_core.cache import ExactCache as CoreCache
 from agentperf_core.cache.requests.build import build_request
 from agentperf_core.flow import Flow, arun, run
 from langchain_agentperf._convert import parts_of_fields
+from langchain_agentperf._tools.marks import inherited_by_fields
 
-__all__ = ["ModelCache", "parts_of_prompt"]
+__all__ = ["ModelCache", "read_prompt"]
 
 
 class ModelCache(BaseCache):
@@ -29,6 +30,7 @@ class ModelCache(BaseCache):
     """
 
     def __init__(self, core: CoreCache, *, tenant: str | None, version: str) -> None:
+        check_tenant(tenant, asks="a function", hint="give its str()")
         self._core = core
         self._tenant = tenant
         self._version = version
@@ -75,28 +77,36 @@ class ModelCache(BaseCache):
         """Keep what a model answered."""
 
     def _request(self, prompt: str, llm_string: str) -> CacheRequest:
+        messages, (expires_at, tags) = read_prompt(prompt)
         request = build_request(
             policy=self._core.policy,
             model={"llm": llm_string},
-            messages=parts_of_prompt(prompt),
+            messages=messages,
             tenant=self._tenant,
             version=self._version,
             questions=self._core.wants_questions,
+            tags=tags,
+            expires_at=expires_at,
         )
         if request.key is not None:
             return request
         # Half an emoji, or the like: a text still has a key as it is.
         tenant = "" if self._tenant is None else f"={self._tenant}"
-        return CacheRequest(text_key(prompt, llm_string, tenant, self._version))
+        key = text_key(prompt, llm_string, tenant, self._version)
+        return CacheRequest(key, tags=tags, expires_at=expires_at)
 
 
-def parts_of_prompt(prompt: str) -> list[MessageParts]:
-    """The messages of LangChain's JSON form; any other prompt is what a user says."""
+def read_prompt(prompt: str) -> tuple[list[MessageParts], tuple[float | None, tuple[str, ...]]]:
+    """The messages of LangChain's JSON form, and what tools say of how long an answer is good.
+
+    Any other prompt is what a user says.
+    """
     if prompt.startswith("["):
         try:
             items = cast("list[Mapping[str, Any]]", orjson.loads(prompt))
             if items and all(item["type"] == "constructor" for item in items):
-                return [parts_of_fields(item["kwargs"]) for item in items]
+                found = [cast("Mapping[str, Any]", item["kwargs"]) for item in items]
+                return [parts_of_fields(fields) for fields in found], inherited_by_fields(found)
         except Exception:  # noqa: S110 - a prompt that is no JSON of messages is hashed as it is
             pass
-    return [MessageParts("user", prompt)]
+    return [MessageParts("user", prompt)], (None, ())

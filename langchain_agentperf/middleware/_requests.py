@@ -14,6 +14,7 @@ from langchain_agentperf._convert import conversation
 from langchain_agentperf._identity import behaviour, model_identity, temperature_of
 from langchain_agentperf._memo import ObjectMemo
 from langchain_agentperf._requests import tool_schema
+from langchain_agentperf._tools.marks import inherited_by
 
 __all__ = ["Tenant", "agent_request", "format_schema"]
 
@@ -24,12 +25,16 @@ Tenant: TypeAlias = str | Callable[[ModelRequest[Any]], str | None] | None
 def agent_request(
     request: ModelRequest[Any], *, cache: ExactCache, tenant: Tenant, version: str
 ) -> CacheRequest:
-    """The request as the cache sees it: its key, or why it must not be cached."""
+    """The request as the cache sees it: its key, or why it must not be cached.
+
+    What tools said limits how long its answer is good.
+    """
 
     def make() -> CacheRequest:
         settings = cast("Mapping[str, Any]", request.model_settings)
         system = request.system_message
         history = request.messages if system is None else (system, *request.messages)
+        expires_at, tags = inherited_by(request.messages)
         params: dict[str, Any] = {}
         if request.tool_choice is not None:
             params["choice"] = request.tool_choice
@@ -46,6 +51,8 @@ def agent_request(
             tenant=tenant(request) if callable(tenant) else tenant,
             version=version,
             temperature=temperature_of(request.model, settings),
+            tags=tags,
+            expires_at=expires_at,
             questions=cache.wants_questions,
         )
 

@@ -94,7 +94,7 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
             raise ConfigError(msg)
         for name, value in (("tenant", tenant), ("session", session)):
             check_tenant(
-                value, asks="a function of the request", hint=f"give {name}='name' or a function"
+                value, asks="a function of the request", hint=f"give {name}='name'", name=name
             )
         self.cache = cache if cache is not None else ToolResultCache(store)
         self._keeper = Keeper(self.cache, version=version)

@@ -94,7 +94,7 @@ class ToolPrefetchMiddleware(AgentMiddleware[Any, Any, Any]):
         require_instance(ToolResultCache, "give one or leave it out", cache=cache)
         for name, value in (("tenant", tenant), ("session", session)):
             check_tenant(
-                value, asks="a function of the request", hint=f"give {name}='name' or a function"
+                value, asks="a function of the request", hint=f"give {name}='name'", name=name
             )
         made = prefetcher if isinstance(prefetcher, Prefetcher) else Prefetcher(prefetcher)
         self._policies = Policies(policies)

@@ -77,7 +77,7 @@ def cached_tool(
     require_instance(ToolResultCache, "give a ToolResultCache or leave it out", cache=cache)
     require_instance(ToolExecutor, "give one of agentperf_core.tools", executor=executor)
     for name, value in (("tenant", tenant), ("session", session)):
-        check_tenant(value, asks="a function", hint=f"give {name}='name' or a function")
+        check_tenant(value, asks="a function", hint=f"give {name}='name'", name=name)
     found = _checked(tool, policy if policy is not None else facts_of(tool).policy, cache)
     keeper = Keeper(
         cache if cache is not None else ToolResultCache(), version=version, named=bool(version)

@@ -95,7 +95,7 @@ class ToolExecutor(Runnable[Any, list[ToolMessage]]):
         require_instance(CoreExecutor, "give one of agentperf_core.tools", executor=executor)
         require_instance(ToolResultCache, "give a ToolResultCache or leave it out", cache=cache)
         for name, value in (("tenant", tenant), ("session", session)):
-            check_tenant(value, asks="a function", hint=f"give {name}='name' or a function")
+            check_tenant(value, asks="a function", hint=f"give {name}='name'", name=name)
         self.executor = (
             executor if executor is not None else CoreExecutor(max_concurrency=max_concurrency)
         )

@@ -31,11 +31,11 @@ _HANDOFF = "handoff"  # LlamaIndex's own tool: it steers the workflow, and takes
 class ParallelFunctionAgent(ParallelCalls, FunctionAgent):
     """A `FunctionAgent` that runs all tool calls of a message at once, in order.
 
-    As many at once as its executor allows, where the stock agent runs four. Results go to the
-    model, to the scratchpad and to memory in the order of the calls, whatever finishes first; calls
-    that write what others read, and those of one exclusive group, are made in that order, too, and
-    so are all of them with `allow_parallel_tool_calls=False`. Its tools are put under the executor,
-    see `ManagedTool`, those of a retriever as they come.
+    As many at once as its executor allows (256 at most), where the stock agent runs four. Results
+    go to the model, to the scratchpad and to memory in the order of the calls, whatever finishes
+    first. Calls that write what others read, and those of one exclusive group, are made in that
+    order, too, and so are all of them with `allow_parallel_tool_calls=False`. Its tools are put
+    under the executor, see `ManagedTool`, those of a retriever as they come.
 
     In a workflow of several agents, `ParallelAgentWorkflow` makes the calls.
 

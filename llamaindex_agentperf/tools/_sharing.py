@@ -62,7 +62,7 @@ class Sharing:
         require_instance(ToolResultCache, "give a ToolResultCache or leave it out", cache=cache)
         self._tenant, self._session = whose.get("tenant"), whose.get("session")
         for name, value in (("tenant", self._tenant), ("session", self._session)):
-            check_tenant(value, asks="a function", hint=f"give {name}='name' or a function")
+            check_tenant(value, asks="a function", hint=f"give {name}='name'", name=name)
         if owner.requires_context and policy.ttl_s is not None and policy.cache_scope == "global":
             msg = (
                 f"a tool that takes the run's Context may say something else in another run, got "

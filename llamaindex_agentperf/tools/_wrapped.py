@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 from llama_index.core.tools import (
     AsyncBaseTool,
@@ -42,7 +42,14 @@ class Wrapped(NamedTuple):
 
 
 def made(tool: BaseTool | Callable[..., Any]) -> BaseTool:
-    """The tool itself, or the one that LlamaIndex makes of a function."""
+    """The tool itself, or the one that LlamaIndex makes of a function.
+
+    Raises:
+        ConfigError: if it is neither.
+    """
+    if not callable(cast("object", tool)):
+        msg = f"a tool is a LlamaIndex tool or a function, got {tool!r}; give one of these"
+        raise ConfigError(msg)
     return tool if isinstance(tool, BaseTool) else FunctionTool.from_defaults(tool)
 
 

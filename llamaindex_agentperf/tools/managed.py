@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llama_index.core.tools import BaseTool, ToolOutput
@@ -126,7 +127,8 @@ class ManagedTool(WrappedTool):
             policy=self._policy,
         )
         if self._sharing is not None:
-            refresh = detached(lambda: self._refresh(job, args, kwargs))
+            # Of the call and not of the job: a circle per call is work for the garbage collector.
+            refresh = detached(partial(self._refresh, job.call, args, kwargs))
             job.through = self._sharing.through(args, kwargs, refresh, named)
         return job
 
@@ -149,13 +151,16 @@ class ManagedTool(WrappedTool):
         return done
 
     def _refresh(
-        self, job: ToolJob[ToolOutput], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, call: ToolCall, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Flow[ToolOutput]:
-        """The call of a job once more; what a substitute says is not to be kept."""
-        policy = replace(self._policy, substitute=None)
-        step = self._running.alone(args, kwargs)
-        again = replace(job, through=None, policy=policy, step=step)
-        return (yield from self._executor.call(again)).result
+        """A call once more; what a substitute says is not to be kept."""
+        job: ToolJob[ToolOutput] = ToolJob(
+            call=call,
+            step=self._running.alone(args, kwargs),
+            results=self._results,
+            policy=replace(self._policy, substitute=None),
+        )
+        return (yield from self._executor.call(job)).result
 
     def _shares(self, cache: ToolResultCache | None) -> bool:
         """Whether equal calls are one: kept, or at least while one of them is made."""

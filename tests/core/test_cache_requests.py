@@ -463,6 +463,12 @@ def test_tags_and_expiry_go_along():
         (lambda: CachePolicy(stale_if_error_s=math.nan), ("stale_if_error_s", "nan")),
         (lambda: CachePolicy(ttl_jitter=1.0), ("ttl_jitter", "1.0")),
         (lambda: CachePolicy(max_bytes=0), ("max_bytes", "0")),
+        (lambda: CachePolicy(key_fn="q"), ("key_fn", "'q'")),  # pyright: ignore[reportArgumentType] - wrong on purpose
+        (lambda: CachePolicy(sampled="no"), ("sampled", "'no'")),  # pyright: ignore[reportArgumentType] - same
+        (
+            lambda: CachePolicy(route=lambda view: "x", routes={"x": 60}),  # pyright: ignore[reportArgumentType] - same
+            ("routes['x']", "60"),
+        ),
     ],
     ids=lambda value: None if callable(value) else " and ".join(value),
 )

@@ -332,3 +332,8 @@ class TestWrapping:
     def test_a_number_that_cannot_mean_anything_is_refused(self, name: str):
         with pytest.raises(ConfigError, match=f"{name} must be > 0"):
             GuardedStore(MemoryStore(), **{name: 0})  # pyright: ignore[reportArgumentType] - wrong on purpose
+
+    def test_what_is_no_store_is_refused(self):
+        """Every call to it would fail, and be a silent miss."""
+        with pytest.raises(ConfigError, match="a store needs the methods of Store, got a int"):
+            GuardedStore(3)  # pyright: ignore[reportArgumentType] - wrong on purpose

@@ -284,7 +284,14 @@ def test_without_checks_the_estimate_admits_that_anything_is_possible():
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_error": 0.0}, {"max_error": 1.0}, {"shadow_share": 1.0}, {"profile": "lax"}]
+    "options",
+    [
+        {"max_error": 0.0},
+        {"max_error": 1.0},
+        {"max_error": math.nan},
+        {"shadow_share": 1.0},
+        {"profile": "lax"},
+    ],
 )
 def test_options_that_cannot_mean_anything_are_refused(options: dict[str, float | str]):
     with pytest.raises(ConfigError):

@@ -343,6 +343,11 @@ def test_a_path_under_a_file_is_refused(path: Path):
         SQLiteStore(path / "cache.db")
 
 
+def test_what_is_no_path_is_refused():
+    with pytest.raises(ConfigError, match="path must be the path of a file, got 3"):
+        SQLiteStore(3)  # pyright: ignore[reportArgumentType] - wrong on purpose
+
+
 @pytest.mark.parametrize("bound", [{"max_bytes": 0}, {"timeout_s": -1.0}], ids=str)
 def test_bounds_are_positive(bound: Any, path: Path):
     with pytest.raises(ConfigError, match=next(iter(bound))):

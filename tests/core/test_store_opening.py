@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,9 +100,11 @@ def test_no_address_is_refused_in_one_line_without_the_password(url: str):
     assert "cret@" not in message
 
 
-def test_what_is_no_text_is_refused():
-    with pytest.raises(ConfigError, match="url must be a str"):
-        open_store(7)  # pyright: ignore[reportArgumentType]
+@pytest.mark.parametrize("url", [7, None])
+def test_what_is_no_text_is_refused(url: Any):
+    """`None` is what the environment has for a variable that nobody set."""
+    with pytest.raises(ConfigError, match=f"url must be the address of a store, got {url}"):
+        open_store(url)
 
 
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -274,3 +275,10 @@ class TestWrapping:
         other: Store = MemoryStore()
         with pytest.raises(ConfigError, match="l1_ttl_s must be > 0"):
             TieredStore(memory, other, l1_ttl_s=0.0)
+
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_both_must_be_stores(self, memory: MemoryStore, place: int):
+        tiers: list[Any] = [memory, memory]
+        tiers[place] = "redis://localhost"
+        with pytest.raises(ConfigError, match="a store needs the methods of Store, got a str"):
+            TieredStore(*tiers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from pydantic import BaseModel
 
 from agentperf_core.cache import MemoryStore
 from agentperf_core.errors import ConfigError
-from langchain_agentperf import ExactCache, latency_callback
+from langchain_agentperf import ExactCache, TieredCache, latency_callback
 from tests.langchain.scripted_models import ScriptedChat, call, say
 
 
@@ -211,3 +212,10 @@ def test_a_poisoned_entry_is_a_miss_and_builds_no_class() -> None:
 def test_a_ttl_must_be_positive() -> None:
     with pytest.raises(ConfigError, match="ttl_s"):
         ExactCache(ttl_s=-1)
+
+
+@pytest.mark.parametrize("cache", [ExactCache, partial(TieredCache, MemoryStore())])
+def test_a_tenant_is_a_name(cache: Any) -> None:
+    """A number was taken, and then every request went past the cache without a word."""
+    with pytest.raises(ConfigError, match="tenant must be a name or a function, got 7"):
+        cache(tenant=7)

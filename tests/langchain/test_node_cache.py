@@ -300,9 +300,10 @@ def test_a_poisoned_entry_is_a_miss() -> None:
     assert ask(graph)[-1].text == "answer 2"
 
 
-def test_a_graph_must_have_a_name() -> None:
+@pytest.mark.parametrize("name", [" ", 3])
+def test_a_graph_must_have_a_name(name: Any) -> None:
     with pytest.raises(ConfigError, match="graph"):
-        NodeCache(graph=" ")
+        NodeCache(graph=name)
 
 
 def test_the_state_may_be_an_object() -> None:

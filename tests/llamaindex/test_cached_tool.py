@@ -286,6 +286,8 @@ def test_what_cannot_work_is_said_when_the_tool_is_made(orders: Orders) -> None:
         CachedTool(confirm, policy=KEEPS)
     with pytest.raises(ConfigError, match="policy"):
         CachedTool(orders.get_order, policy={"ttl_s": 3})  # pyright: ignore[reportArgumentType] - the subject
+    with pytest.raises(ConfigError, match="a tool is a LlamaIndex tool or a function, got 3"):
+        CachedTool(3, policy=KEEPS)  # pyright: ignore[reportArgumentType] - same
     with pytest.raises(ConfigError, match="ToolResultCache"):
         CachedTool(orders.get_order, policy=KEEPS, cache=MemoryStore())  # pyright: ignore[reportArgumentType] - same
     with pytest.raises(ConfigError, match="tenant"):

@@ -64,17 +64,18 @@ def cache_from(
     return SemanticCache(semantic, store=store, policy=policy)
 
 
-def check_tenant(tenant: object, *, asks: str, hint: str) -> None:
-    """Check that a tenant is a name or a function.
+def check_tenant(tenant: object, *, asks: str, hint: str, name: str = "tenant") -> None:
+    """Check that a tenant, or something like it, is a name or a function.
 
     Args:
         tenant: the argument; `None` passes.
         asks: what the function is, as in "a function of the request".
         hint: the way out, as the end of the sentence.
+        name: of the argument.
 
     Raises:
         ConfigError: if it is neither.
     """
     if tenant is not None and not isinstance(tenant, str) and not callable(tenant):
-        msg = f"tenant must be a name or {asks}, got {tenant!r}; {hint}"
+        msg = f"{name} must be a name or {asks}, got {tenant!r}; {hint}"
         raise ConfigError(msg)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from agentperf_core.cache.decisions import CacheDecision, Outcome
 from agentperf_core.cache.requests.keys import RequestView
-from agentperf_core.errors import ConfigError, require_positive
+from agentperf_core.errors import ConfigError, require_instance, require_positive
 from agentperf_core.types import Usage
 
 __all__ = [
@@ -112,6 +112,7 @@ class CachePolicy:
 
     def __post_init__(self) -> None:
         require_positive(ttl_s=self.ttl_s, max_bytes=self.max_bytes)
+        _check_kinds(self)
         _check_shares(self)
         _check_pairs(self)
         # Copies: what people hand in could change under the policy.
@@ -152,6 +153,22 @@ class CachePolicy:
 
 # What says which model it is: without it, one model's answer would be another's.
 _IDENTITY = frozenset({"class", "model", "model_name", "model_id"})
+
+
+def _check_kinds(policy: CachePolicy) -> None:
+    for name in ("sampled", "tool_calls", "normalise", "require_tenant", "across_processes"):
+        value: object = getattr(policy, name)
+        if not isinstance(value, bool):
+            msg = f"{name} must be True or False, got {value!r}; any text would count as True"
+            raise ConfigError(msg)
+    for name in ("key_fn", "route"):
+        function: object = getattr(policy, name)
+        if function is not None and not callable(function):
+            msg = f"{name} must be a function of the request, got {function!r}; give a callable"
+            raise ConfigError(msg)
+    for name, inner in policy.routes.items():
+        hint = "None keeps the route from the cache"
+        require_instance(CachePolicy, hint, **{f"routes[{name!r}]": inner})
 
 
 def _check_shares(policy: CachePolicy) -> None:

@@ -17,6 +17,7 @@ from agentperf_core.cache.stores import MemoryStore, Store, checked
 from agentperf_core.cache.stores.guarded import guarded
 from agentperf_core.cache.stores.never_waits import NeverWaits
 from agentperf_core.clock import Clock
+from agentperf_core.errors import require_instance
 from agentperf_core.events import DecisionMade, EventBus
 from agentperf_core.flow import Flow, Step
 
@@ -41,7 +42,7 @@ class Shelf(Upkeep):
         wants_questions: whether its requests must say what they ask in words; exact hits need not.
 
     Raises:
-        ConfigError: if the store lacks a method.
+        ConfigError: if the store lacks a method, or the policy is none.
     """
 
     wants_questions = False
@@ -55,6 +56,7 @@ class Shelf(Upkeep):
         clock: Clock,
         bus: EventBus,
     ) -> None:
+        require_instance(CachePolicy, "say what may be cached", policy=policy)
         super().__init__(checked(store) if store is not None else MemoryStore(clock=clock))
         self.policy = policy if policy is not None else CachePolicy()
         self._guarded = guarded(self.store, clock=clock, bus=bus)

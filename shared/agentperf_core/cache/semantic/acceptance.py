@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from agentperf_core.cache.semantic.cold import ColdStart
 from agentperf_core.cache.semantic.contrast import Contrast
@@ -32,7 +32,7 @@ from agentperf_core.cache.semantic.records import Counts, Records
 from agentperf_core.cache.semantic.scale import Scale
 from agentperf_core.cache.semantic.verdict import ErrorEstimate, Verdict
 from agentperf_core.cache.semantic.wording import Wording
-from agentperf_core.errors import ConfigError
+from agentperf_core.errors import ConfigError, require_positive
 
 __all__ = ["Acceptance", "ErrorEstimate", "Verdict"]
 
@@ -75,10 +75,10 @@ class Acceptance:
         seed: int | None = None,
         prior: Prior = SHIPPED,
     ) -> None:
-        if not 0 < max_error < 1:
-            raise ConfigError(f"max_error must be above 0 and below 1, not {max_error!r}")
-        if not 0 <= shadow_share < 1:
-            raise ConfigError(f"shadow_share must be from 0 to below 1, not {shadow_share!r}")
+        require_positive(max_error=max_error)
+        for name, share in (("max_error", max_error), ("shadow_share", shadow_share)):
+            if not isinstance(cast("object", share), int | float) or not 0 <= share < 1:
+                raise ConfigError(f"{name} must be a share below 1, got {share!r}; leave it out")
         self.max_error = max_error
         self.profile = profile_of(profile)
         self.shadow_share = shadow_share

@@ -24,7 +24,7 @@ from agentperf_core.cache.semantic.shared import IndexPlace, SharedQuestions
 from agentperf_core.cache.semantic.tier import SemanticTier
 from agentperf_core.cache.stores import Store
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
-from agentperf_core.errors import ConfigError
+from agentperf_core.errors import ConfigError, require_positive
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, Step
 
@@ -103,6 +103,10 @@ class SemanticCache(Serving):
         if index not in {"auto", "process"}:
             msg = f"index must be 'auto' or 'process', got {index!r}; auto asks the store"
             raise ConfigError(msg)
+        if agreement is not None and not callable(agreement):
+            msg = f"agreement must be a function of two answers, got {agreement!r}; drop it"
+            raise ConfigError(msg)
+        require_positive(patience_s=patience_s, follow_s=follow_s, max_questions=max_questions)
         policy = policy if policy is not None else CachePolicy(normalise=True)
         super().__init__(store, policy=policy, max_wait_s=max_wait_s, clock=clock, bus=bus)
         self.mode: Mode = mode

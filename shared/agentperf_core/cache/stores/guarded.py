@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from agentperf_core.breaker import Breaker
-from agentperf_core.cache.stores.base import Store, lease_store
+from agentperf_core.cache.stores.base import Store, checked, lease_store
 from agentperf_core.cache.stores.guard import BUDGET_S, Guard
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, EventBus
@@ -58,7 +58,7 @@ class GuardedStore:
         clock: Clock = SYSTEM_CLOCK,
         bus: EventBus = BUS,
     ) -> None:
-        self.inner = store
+        self.inner = checked(store)
         self.budget_s = budget_s
         self._leases = lease_store(store)
         self._guard = Guard(

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import cast
 
 from agentperf_core.cache.stores.base import Store
 from agentperf_core.cache.stores.memory import MemoryStore
 from agentperf_core.cache.stores.redis import RedisStore
 from agentperf_core.cache.stores.sqlite import SQLiteStore
 from agentperf_core.cache.stores.sqlite_file import default_path
-from agentperf_core.errors import ConfigError, require_instance
+from agentperf_core.errors import ConfigError
 
 __all__ = ["close_store", "open_store", "without_secrets"]
 
@@ -55,7 +56,9 @@ def open_store(
         >>> open_store("redis+cluster://:secret@cache.example:7000", namespace="support")
         RedisStore('redis://cache.example:7000', namespace='support')
     """
-    require_instance(str, f"write one of {_FORMS}", url=url)
+    if not isinstance(cast("object", url), str):  # None too: a variable that is not set
+        msg = f"url must be the address of a store, got {url!r}; write one of {_FORMS}"
+        raise ConfigError(msg)
     scheme, separator, rest = url.strip().partition(":")
     scheme = scheme.lower()
     plain = scheme.removesuffix(_CLUSTER)

@@ -9,12 +9,12 @@ from contextlib import suppress
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from agentperf_core.cache.stores.sqlite_file import SQLiteFile, default_path
 from agentperf_core.cache.stores.sqlite_rows import BATCH, OF_KEY, OF_TAG, Rows, blob, text
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
-from agentperf_core.errors import require_positive
+from agentperf_core.errors import ConfigError, require_positive
 
 __all__ = ["SQLiteStore"]
 
@@ -65,6 +65,9 @@ class SQLiteStore:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         require_positive(max_bytes=max_bytes, timeout_s=timeout_s)
+        if path is not None and not isinstance(cast("object", path), str | PathLike):
+            msg = f"path must be the path of a file, got {path!r}; leave it out for the default"
+            raise ConfigError(msg)
         self._file = SQLiteFile(default_path() if path is None else Path(path), timeout_s=timeout_s)
         self._name = namespace
         self._clock = clock

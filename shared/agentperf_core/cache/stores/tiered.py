@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TypeAlias
 
-from agentperf_core.cache.stores.base import Store, lease_store
+from agentperf_core.cache.stores.base import Store, checked, lease_store
 from agentperf_core.cache.stores.guarded import guarded
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import ConfigError, require_positive
@@ -64,7 +64,7 @@ class TieredStore:
         clock: Clock = SYSTEM_CLOCK,
         bus: EventBus = BUS,
     ) -> None:
-        if not l1.in_process:
+        if not checked(l1).in_process:
             msg = (
                 f"l1 must be a store in this process, got a {type(l1).__name__}; "
                 "give a MemoryStore(), and this one as l2"
@@ -72,7 +72,7 @@ class TieredStore:
             raise ConfigError(msg)
         require_positive(l1_ttl_s=l1_ttl_s)
         self._l1 = l1
-        self._l2 = guarded(l2, clock=clock, bus=bus)
+        self._l2 = guarded(checked(l2), clock=clock, bus=bus)
         self._leases = lease_store(self._l2)
         self._l1_ttl_s = l1_ttl_s
         # How many writes have ended: what was read from `l2` before one did may be older than it.

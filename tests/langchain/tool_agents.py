@@ -1,0 +1,88 @@
+"""Agents that ask for tools in one message, and every way to run them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+
+from tests.langchain.scripted_models import ScriptedChat, call, say
+
+__all__ = [
+    "EVERY",
+    "GO",
+    "Run",
+    "agent",
+    "ask",
+    "each_way",
+    "gone_through",
+    "invoke",
+    "results",
+    "tool_mark",
+]
+
+GO: Any = {"messages": [HumanMessage("go")]}
+Run: TypeAlias = Callable[..., list[BaseMessage]]
+
+
+def ask(*named: tuple[str, dict[str, Any]]) -> ScriptedChat:
+    """A model that asks for all of these in one message, and is done when it has the results."""
+    calls = [call(name, f"c{n}", **arguments) for n, (name, arguments) in enumerate(named)]
+
+    def answer(number: int, messages: list[BaseMessage]) -> AIMessage:
+        return say("", *calls) if isinstance(messages[-1], HumanMessage) else say("done")
+
+    return ScriptedChat(answer=answer)
+
+
+def agent(model: ScriptedChat, tools: Sequence[Any], *middleware: Any, **options: Any) -> Any:
+    return create_agent(model, tools, middleware=middleware, **options)
+
+
+def invoke(runner: Any, given: Any = GO, config: Any = None) -> list[BaseMessage]:
+    return runner.invoke(given, config)["messages"]
+
+
+def ainvoke(runner: Any, given: Any = GO, config: Any = None) -> list[BaseMessage]:
+    return asyncio.run(runner.ainvoke(given, config))["messages"]
+
+
+def stream(runner: Any, given: Any = GO, config: Any = None) -> list[BaseMessage]:
+    return list(runner.stream(given, config, stream_mode="values"))[-1]["messages"]
+
+
+def astream(runner: Any, given: Any = GO, config: Any = None) -> list[BaseMessage]:
+    async def drain() -> list[Any]:
+        return [state async for state in runner.astream(given, config, stream_mode="values")]
+
+    return asyncio.run(drain())[-1]["messages"]
+
+
+def gone_through(runner: Any, given: Any = GO, config: Any = None) -> list[dict[str, Any]]:
+    """All events of a run, as `astream_events` gives them."""
+
+    async def drain() -> list[Any]:
+        return [event async for event in runner.astream_events(given, config, version="v2")]
+
+    return asyncio.run(drain())
+
+
+def astream_events(runner: Any, given: Any = GO, config: Any = None) -> list[BaseMessage]:
+    return gone_through(runner, given, config)[-1]["data"]["output"]["messages"]
+
+
+EVERY: Sequence[Run] = [invoke, ainvoke, stream, astream, astream_events]
+each_way = pytest.mark.parametrize("run", EVERY, ids=lambda run: run.__name__)
+
+
+def results(messages: Sequence[BaseMessage]) -> list[ToolMessage]:
+    return [message for message in messages if isinstance(message, ToolMessage)]
+
+
+def tool_mark(message: BaseMessage) -> dict[str, Any]:
+    """How the call of a tool message went."""
+    return message.response_metadata["agentperf"]["tool"]
