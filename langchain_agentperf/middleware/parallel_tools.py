@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ToolCallRequest
+from langchain.agents.middleware import AgentMiddleware, ToolCallRequest
 from langchain_core.messages import ToolMessage
 from langgraph.types import Command
 
 from agentperf_core.errors import ConfigError, require_instance
-from agentperf_core.flow import Step, arun, run
+from agentperf_core.flow import arun, run
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools import EarlyStats, ToolExecutor
 from langchain_agentperf._tools.managed import Managed, Policies
+from langchain_agentperf.middleware._listening import listen
 from langchain_agentperf.middleware._trace import TRACE
 
 __all__ = ["ParallelToolsMiddleware"]
@@ -95,6 +96,8 @@ class ParallelToolsMiddleware(AgentMiddleware[Any, Any, Any]):
         )
         made = executor if executor is not None else ToolExecutor(max_concurrency=max_concurrency)
         self._managed = Managed(made, Policies(policies), raises=raises, early=early)
+        if self._managed.early is not None:
+            listen(self, self._managed.early)
 
     @property
     def executor(self) -> ToolExecutor:
@@ -105,24 +108,6 @@ class ParallelToolsMiddleware(AgentMiddleware[Any, Any, Any]):
         """What came of the calls that were started early; all zero without `early`."""
         early = self._managed.early
         return early.stats() if early is not None else EarlyStats()
-
-    def wrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]
-    ) -> Any:
-        """Listen to the model where tools may start early. From `AgentMiddleware`."""
-        early = self._managed.early
-        if early is None:
-            return handler(request)
-        return run(early.around(request, Step(handler, handler, request)))
-
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[Any]]
-    ) -> Any:
-        """Like `wrap_model_call`. From `AgentMiddleware`."""
-        early = self._managed.early
-        if early is None:
-            return await handler(request)
-        return await arun(early.around(request, Step(handler, handler, request)))
 
     def wrap_tool_call(
         self,
