@@ -8,10 +8,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, assert_type
 
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.tools import BaseTool as LangChainTool
+from langgraph.prebuilt import ToolNode
 from llama_index.core.agent.workflow import AgentWorkflow
 from llama_index.core.llms.llm import LLM
 from llama_index.core.storage.kvstore.types import BaseKVStore
@@ -80,18 +83,25 @@ from agentperf_core.tools import (
     ExecutorStats,
     PlannedCall,
     PlanTools,
+    SubstituteRegistry,
     ToolExecutor,
     ToolFailure,
     ToolGraph,
     ToolRun,
 )
+from agentperf_core.tools.light import arithmetic, date_time
 from agentperf_core.types import Message, ToolCall, Usage
 from langchain_agentperf import (
     CachedChatModel,
     LatencyCallbackHandler,
     NodeCache,
+    ParallelToolsMiddleware,
+    PerfToolNode,
     ResponseCacheMiddleware,
     TieredCache,
+    ToolCacheMiddleware,
+    ToolSubstituteMiddleware,
+    cached_tool,
     latency_callback,
     message_state_key,
 )
@@ -100,6 +110,9 @@ from langchain_agentperf import (
 )
 from langchain_agentperf import (
     SemanticCache as LangChainSemanticCache,
+)
+from langchain_agentperf import (
+    ToolExecutor as LangChainToolExecutor,
 )
 from langchain_agentperf import (
     model_profile as langchain_model_profile,
@@ -343,6 +356,27 @@ def langchain(model: BaseChatModel) -> None:
     streams = LiveStreams[str](max_items=100)
     seat: Reader[str] | OpeningStream[str] = run(streams.join("key"))
     print(chat, shared, alike, nodes, seat)  # noqa: T201 - never run, only type-checked
+
+
+async def langchain_tools(asked: AIMessage, search: LangChainTool) -> None:
+    policies = {"search": ToolPolicy(read_only=True, ttl_s=60, timeout_s=5)}
+    executor = ToolExecutor(max_concurrency=8)
+    registry = SubstituteRegistry({"calculator": arithmetic(), "now": date_time()})
+    results = ToolResultCache(MemoryStore())
+    middleware: list[AgentMiddleware[Any, Any, Any]] = [
+        ParallelToolsMiddleware(executor=executor, policies=policies, raises=[KeyError]),
+        ToolCacheMiddleware(cache=results, policies=policies, ttl_s=60.0, tenant="acme"),
+        ToolSubstituteMiddleware(registry),
+    ]
+    assert_type(executor.stats(), ExecutorStats)
+    runnable = LangChainToolExecutor([search, ground], policies=policies, cache=results)
+    assert_type(runnable.invoke(asked), list[ToolMessage])
+    assert_type(await runnable.ainvoke([asked]), list[ToolMessage])
+    assert_type(runnable.executor, ToolExecutor)
+    node: ToolNode = PerfToolNode([search, ground], executor=executor, policies=policies)
+    # The class of the tool is that of the cached one.
+    assert_type(cached_tool(search, cache=results, session=lambda: "s"), LangChainTool)
+    print(middleware, node)  # noqa: T201 - uses the names
 
 
 # LlamaIndex

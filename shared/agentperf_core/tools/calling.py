@@ -60,7 +60,7 @@ class Calling(Generic[T]):
         result = self._substituted("its condition holds")
         if result is None:
             try:
-                result = yield from self._called()
+                result = yield from self._way()
                 if job.results.failed(result):
                     ran.outcome, ran.reason = "failed", "the tool answered with an error"
                 elif ran.attempts == 0:
@@ -72,12 +72,12 @@ class Calling(Generic[T]):
         ran.total_s = self._now() - self._asked
         return Done(job.results.mark(result, ran), ran)
 
-    def _called(self) -> Flow[T]:
+    def _way(self) -> Flow[T]:
+        """The way to the tool. No flow around a flow: a message may ask for many calls at once."""
         job = self._job
         if job.through is None:
-            return (yield from self._attempts())
-        inner = Step(lambda: run(self._attempts()), lambda: arun(self._attempts()))
-        return (yield from job.through(inner))
+            return self._attempts()
+        return job.through(Step(lambda: run(self._attempts()), lambda: arun(self._attempts())))
 
     def _attempts(self) -> Flow[T]:
         """Run the tool, again if it may be, each time in a place of its own."""
@@ -121,18 +121,18 @@ class Calling(Generic[T]):
         try:
             if self._job.begun is not None:
                 self._job.begun(ran.attempts)
-            return (yield from self._running(permit))
+            return (yield self._running(permit))
         finally:
             ran.run_s = self._now() - started
             limits.leave(permit)
 
-    def _running(self, permit: Permit) -> Flow[T]:
+    def _running(self, permit: Permit) -> Step[T]:
         limit_s = clamped(self._policy.timeout_s)
         if limit_s is not None and limit_s <= 0:
             raise self._failure("deadline", "there was no time left")
         if limit_s is None:
-            return (yield from Step(self._run_sync, self._run_async, permit.names))
-        return (yield from Step(self._in_time, self._ain_time, permit.names, limit_s))
+            return Step(self._run_sync, self._run_async, permit.names)
+        return Step(self._in_time, self._ain_time, permit.names, limit_s)
 
     def _run_sync(self, names: frozenset[str]) -> T:
         token = begin(names, self._run)

@@ -202,15 +202,16 @@ class ToolExecutor:
         tasks: list[asyncio.Task[Done[T]]] = []
         for place, job in enumerate(jobs):
             earlier = [tasks[one] for one in before.get(place, ())]
-            tasks.append(asyncio.create_task(self._after(earlier, job)))
+            flow = self.call(job)
+            tasks.append(asyncio.create_task(_after(earlier, flow) if earlier else arun(flow)))
         return await in_order(tasks)
 
-    async def _after(self, earlier: Sequence[asyncio.Task[Any]], job: ToolJob[T]) -> Done[T]:
-        if earlier:
-            await asyncio.wait(earlier)
-            for task in earlier:
-                task.result()  # a call that steers the run is not over: what follows it must wait
-        return await arun(self.call(job))
+
+async def _after(earlier: Sequence[asyncio.Task[Any]], flow: Flow[T]) -> T:
+    await asyncio.wait(earlier)
+    for task in earlier:
+        task.result()  # a call that steers the run is not over: what follows it must wait
+    return await arun(flow)
 
 
 async def in_order(tasks: Sequence[asyncio.Task[T]]) -> list[T]:
