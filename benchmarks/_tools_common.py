@@ -7,6 +7,7 @@ gives best, median and the middle half. CPU time is of the whole process, all th
 from __future__ import annotations
 
 import gc
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,17 +43,30 @@ class Taken:
     cpu: list[float] = field(default_factory=list[float])
 
 
-async def alternate(arms: Sequence[Arm], *, rounds: int, loops: int = 1) -> list[Taken]:
-    """Run all arms in turn, forwards and backwards; times are those of one run."""
+async def alternate(
+    arms: Sequence[Arm], *, rounds: int, loops: int = 1, warm: bool = False
+) -> list[Taken]:
+    """Run all arms once per round, in random order; times are those of one run.
+
+    Args:
+        arms: what is compared.
+        rounds: how often.
+        loops: so many runs in a row are one sample.
+        warm: whether one more run, which is not timed, goes before each sample: after another arm
+            the caches of the processor are cold, which costs a short arm as much as itself.
+    """
     found = [Taken() for _ in arms]
+    chance = random.Random(1)
     for arm in arms:
         await arm.run()
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # what the frameworks hold is no arm's garbage
     try:
-        for number in range(rounds):
-            for place in range(len(arms))[:: 1 if number % 2 == 0 else -1]:
+        for _ in range(rounds):
+            for place in chance.sample(range(len(arms)), len(arms)):
                 run = arms[place].run
+                if warm:
+                    await run()
                 wall, cpu = time.perf_counter(), time.process_time()
                 for _ in range(loops):
                     await run()

@@ -137,7 +137,7 @@ def messages() -> list[Row]:
         row(
             "ours",
             "ParallelFunctionAgent",
-            {"async_run": of_agent(ParallelFunctionAgent, policies={"look": KEPT})},
+            {"async_run": of_agent(ParallelFunctionAgent, policies=policies)},
         ),
     ]
 

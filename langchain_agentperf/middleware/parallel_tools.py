@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from langchain.agents.middleware import ModelRequest, ToolCallRequest
+from langchain.agents.middleware import ToolCallRequest
 
 from agentperf_core.errors import ConfigError, require_instance
-from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.flow import Flow
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools import EarlyStats, ToolExecutor
 from langchain_agentperf._tools.managed import Managed, Policies
 from langchain_agentperf.middleware._around_tools import AroundTools
+from langchain_agentperf.middleware._listening import listen
 
 __all__ = ["ParallelToolsMiddleware"]
 
@@ -90,6 +91,8 @@ class ParallelToolsMiddleware(AroundTools):
         )
         made = executor if executor is not None else ToolExecutor(max_concurrency=max_concurrency)
         self._managed = Managed(made, Policies(policies), raises=raises, early=early)
+        if self._managed.early is not None:
+            listen(self, self._managed.early)
 
     @property
     def executor(self) -> ToolExecutor:
@@ -100,24 +103,6 @@ class ParallelToolsMiddleware(AroundTools):
         """What came of the calls that were started early; all zero without `early`."""
         early = self._managed.early
         return early.stats() if early is not None else EarlyStats()
-
-    def wrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]
-    ) -> Any:
-        """Listen to the model where tools may start early. From `AgentMiddleware`."""
-        early = self._managed.early
-        if early is None:
-            return handler(request)
-        return run(early.around(request, Step(handler, handler, request)))
-
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[Any]]
-    ) -> Any:
-        """Like `wrap_model_call`. From `AgentMiddleware`."""
-        early = self._managed.early
-        if early is None:
-            return await handler(request)
-        return await arun(early.around(request, Step(handler, handler, request)))
 
     def _call(self, request: ToolCallRequest, handler: Callable[..., Any]) -> Flow[Any]:
         return self._managed.call(request, handler)

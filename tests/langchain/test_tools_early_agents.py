@@ -314,3 +314,28 @@ async def test_many_runs_at_once_keep_to_themselves():
 def test_one_name_is_not_a_list_of_names():
     with pytest.raises(ConfigError, match=r"write \['look'\]"):
         ParallelToolsMiddleware(early="look")
+
+
+def test_without_early_tools_there_is_no_hook_around_the_model():
+    """LangChain puts two changes of thread around each, also around one that does nothing."""
+    assert type(ParallelToolsMiddleware()).awrap_model_call is AgentMiddleware.awrap_model_call
+    assert isinstance(ParallelToolsMiddleware(early=True), ParallelToolsMiddleware)
+
+
+def test_a_hook_that_a_subclass_has_itself_goes_first():
+    class Counting(ParallelToolsMiddleware):
+        asked = 0
+
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            self.asked += 1
+            return await super().awrap_model_call(request, handler)
+
+    go_on, ran = threading.Event(), list[int]()
+    counting = Counting(policies={"look": READ}, early=True)
+    agent: Any = create_agent(
+        Writer(calls=TWO, go_on=go_on, seen=[]),
+        [looking(ran, go_on, use_async=True)],
+        middleware=[counting],
+    )
+    assert ainvoke(agent)[2:4] == ["seen 1", "seen 2"]
+    assert (counting.asked, counting.early_stats().claimed) == (2, 2)

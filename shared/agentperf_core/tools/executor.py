@@ -99,6 +99,10 @@ class ToolExecutor:
             BaseException: what steers the run, after all calls have ended; a cancellation, which
                 cancels them.
         """
+        if not jobs:
+            return []
+        if len(jobs) == 1:
+            return [(yield from self.call(jobs[0]))]
         step: Step[list[Done[T]]] = Step(self._all, self._aall, jobs)
         return (yield from step)
 
@@ -185,8 +189,6 @@ class ToolExecutor:
         return await Dataflow(graph, tools, self, self._parts.clock).run()
 
     def _all(self, jobs: Sequence[ToolJob[T]]) -> list[Done[T]]:
-        if len(jobs) < 2:
-            return [run(self.call(job)) for job in jobs]
         return on_own_loop(self._aall([self._threaded(job) for job in jobs]))
 
     def _threaded(self, job: ToolJob[T]) -> ToolJob[T]:
@@ -196,8 +198,6 @@ class ToolExecutor:
         return replace(job, step=Step(step.sync, off, *step.args))
 
     async def _aall(self, jobs: Sequence[ToolJob[T]]) -> list[Done[T]]:
-        if len(jobs) < 2:
-            return [await arun(self.call(job)) for job in jobs]
         before = conflicts([(job.call, job.policy) for job in jobs])
         tasks: list[asyncio.Task[Done[T]]] = []
         for place, job in enumerate(jobs):
