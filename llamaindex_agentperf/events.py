@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, cast
 
 from llama_index.core.instrumentation import Dispatcher, get_dispatcher  # pyright: ignore[reportPrivateImportUsage] - their documented home
@@ -76,6 +77,10 @@ class ToolWaitEvent(BaseEvent):
         return "ToolWaitEvent"
 
 
+overheard: ContextVar[bool] = ContextVar("agentperf_llamaindex_overheard", default=False)
+"""Whether the pack itself reads the stream of the model that is called in this context."""
+
+
 def announce_hit(record: dict[str, Any], *, of: str = "llm") -> None:
     """Tell LlamaIndex's instrumentation; to be called inside the span of the call that is answered.
 
@@ -123,20 +128,29 @@ def heard(llm: LLM) -> bool:
 
     A call that is begun and given up would be an event without its end there, and a dropped span.
     """
-    return _has_handlers(_of_models, spans=True) or bool(
-        getattr(llm.callback_manager, "handlers", ())  # some classes have none
+    return (
+        overheard.get()
+        or _has_handlers(_of_models, spans=True)
+        or bool(
+            getattr(llm.callback_manager, "handlers", ())  # some classes have none
+        )
     )
+
+
+def _is_ours(handler: object) -> bool:
+    """Whether a handler is the pack's own and tells nobody: it stays, once it was needed."""
+    return getattr(type(handler), "agentperf_silent", False)
 
 
 def _has_handlers(here: Dispatcher, *, spans: bool) -> bool:
     """Whether there are others besides LlamaIndex's idle ones; an event is a tenth of a hit."""
     while True:
         for handler in here.event_handlers:
-            if type(handler) is not NullEventHandler:
+            if type(handler) is not NullEventHandler and not _is_ours(handler):
                 return True
         if spans:
             followed = cast("list[object]", here.span_handlers)  # pyright: ignore[reportUnknownMemberType] - a bare generic upstream
-            if any(type(handler) is not NullSpanHandler for handler in followed):
+            if any(type(one) is not NullSpanHandler and not _is_ours(one) for one in followed):
                 return True
         if not here.propagate:
             return False

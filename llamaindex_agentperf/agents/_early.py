@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
 from llama_index.core.instrumentation import get_dispatcher  # pyright: ignore[reportPrivateImportUsage] - its documented home
@@ -23,6 +23,7 @@ from llama_index.core.tools import ToolOutput
 from agentperf_core.tools import CallAssembler, EarlyCalls, EarlyStats, ToolJob
 from agentperf_core.types import ToolCall
 from llamaindex_agentperf._marks import run_id
+from llamaindex_agentperf.events import overheard
 from llamaindex_agentperf.tools._claims import CLAIMS, MOST_RUNS
 from llamaindex_agentperf.tools.managed import ManagedTool
 
@@ -115,18 +116,21 @@ def listening(calls: EarlyCalls[ToolOutput] | None) -> Generator[None]:
         yield
         return
     _Listener.install()
-    token = _ear.set(_Ear(calls))
+    token, open_ = _ear.set(_Ear(calls)), overheard.set(True)
     try:
         yield
     except BaseException:
         calls.drop()
         raise
     finally:
+        overheard.reset(open_)
         _ear.reset(token)
 
 
 class _Listener(BaseEventHandler):
     """Leads the events of models to the ear of their task, if there is one."""
+
+    agentperf_silent: ClassVar[bool] = True
 
     @classmethod
     def class_name(cls) -> str:

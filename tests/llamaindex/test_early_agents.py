@@ -200,3 +200,12 @@ async def test_many_runs_at_once_keep_to_themselves() -> None:
 def test_one_name_is_not_a_list_of_names() -> None:
     with pytest.raises(ConfigError, match=r"write \['look'\]"):
         ParallelFunctionAgent(llm=Writer(), early="look")
+
+
+async def test_what_listens_for_early_calls_is_no_listener_of_others() -> None:
+    """It stays at the root dispatcher: cached answers once took the long way ever after."""
+    from llamaindex_agentperf.events import heard
+
+    agent, _, _ = made()
+    await start(agent, "go")
+    assert not heard(ScriptedLLM())
