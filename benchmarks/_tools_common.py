@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 Who: TypeAlias = Literal["stock", "peer", "ours", "bare"]
 Row: TypeAlias = Mapping[str, Any]
+BEST_ONLY = "best run only"
 Groups: TypeAlias = Mapping[str, Sequence[Row]]
 
 
@@ -107,7 +108,7 @@ def reached(goal: float | None, values: Sequence[float], unit: str) -> Row:
     if goal is None:
         return {}
     median = sorted(values)[len(values) // 2]
-    said = "yes" if median <= goal else "best run only" if min(values) <= goal else "no"
+    said = "yes" if median <= goal else BEST_ONLY if min(values) <= goal else "no"
     return {"goal": f"{goal:g} {unit}", "reached": said}
 
 

@@ -78,7 +78,7 @@ class Case:
 
     def row(self) -> Row:
         if self.error:
-            return {"who": self.who, "what": self.what, "half_of_them": self.error}
+            return {"who": self.who, "what": self.what, "note": self.error}
         seen, whole = self.seen, [second * 1e3 for second in self.taken]
         kept = all(seen.tools) and all(seen.prompts) and seen.inner in {None, len(seen.tools)}
         starts = [middle([run[place] for run in self.starts]) for place in range(len(TOOLS_S))]
@@ -147,7 +147,12 @@ def langchain(*, is_async: bool) -> Sequence[Case]:
         ),
     ]
     if find_spec(PEER) is not None:
-        cases.append(Case("peer", "eager-tools-langgraph", langchain_turn(peer, is_async=is_async)))
+        name = "eager-tools-langgraph"
+        by_hand = langchain_turn(peer, is_async=is_async, binds=True)
+        cases += [
+            Case("peer", name, langchain_turn(peer, is_async=is_async)),
+            Case("peer", f"{name}, tools bound by hand", by_hand),
+        ]
     return cases
 
 
@@ -192,7 +197,7 @@ async def measured() -> Groups:
             missing = {
                 "who": "peer",
                 "what": "eager-tools-langgraph",
-                "half_of_them": "not installed",
+                "note": "not installed",
             }
             found[name] = [*found[name], missing]
     return found

@@ -17,7 +17,7 @@ from llamaindex_agentperf import ParallelFunctionAgent
 
 WAIT_S = 0.1
 GOALS_MS = {8: 120.0, 32: 125.0}
-ROUNDS = 15
+ROUNDS = 11
 
 
 def async_runs(count: int) -> Sequence[Arm]:

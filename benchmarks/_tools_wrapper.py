@@ -136,7 +136,7 @@ async def as_middleware() -> Sequence[Row]:
     for who, what, middleware in arms:
         try:
             state = await lc.awaited(lc.agent_with([tool], calls, middleware))()
-            ended = f"{lc.results_in(state)[0]} results"
+            ended = "{} results, {} errors".format(*lc.results_in(state))
         except NotImplementedError as error:
             ended = type(error).__name__
         found.append({"who": who, "what": what, "ended": ended})

@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool, StructuredTool
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.llms.callbacks import llm_chat_callback
 from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.tools import FunctionTool
 from pydantic import PrivateAttr
@@ -184,6 +185,7 @@ class WritingLLM(MockFunctionCallingLLM):
 
     _seen: Seen = PrivateAttr()
 
+    @llm_chat_callback()  # pyright: ignore[reportUntypedFunctionDecorator] - untyped upstream
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Any:
         self._seen.tools.append(bool(kwargs.get("tools")))
         self._seen.prompts.append(messages[0].role == MessageRole.SYSTEM)

@@ -29,6 +29,7 @@ SCRIPTS = (
     "bench_tokens.py",
     "bench_eviction.py",
     "bench_redis_store.py",
+    "tools_latency.py",
 )
 DATA = "$AGENTPERF_DATA"
 SEMANTIC = "$AGENTPERF_DATA/semantic_cache"

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from _common import table
-from _tools_common import Groups, Row
+from _tools_common import BEST_ONLY, Groups, Row
 
 # Section and the module that measures it.
 SECTIONS = {
@@ -37,6 +37,9 @@ SECTIONS = {
     "equal_calls": "_tools_equal",
     "order": "_tools_order",
 }
+
+# What is said again of the rows that miss their goal.
+MISSED = ("what", "best_ms", "median_ms", "above_best_us", "above_median_us", "goal", "reached")
 
 
 def main() -> None:
@@ -56,9 +59,11 @@ def main() -> None:
             print(f"### {name.replace('_', ' ')}: {group}\n\n{shown(rows)}\n", flush=True)
         found[name] = groups
         loads.append(os.getloadavg()[0])
-    found["goals"] = goals(found)
+    summary = {"goals": goals(found), "missed": missed(found)}
+    for name, rows in summary.items():
+        print(f"### {name}\n\n{shown(rows) if rows else 'none'}\n")
+    found |= summary
     found["load"] = {"from": min(loads), "to": max(loads), "processors": os.cpu_count()}
-    print(f"### goals\n\n{shown(found['goals'])}\n")
     print(f"Load {min(loads):.1f} to {max(loads):.1f} on {os.cpu_count()} processors.")
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -71,27 +76,29 @@ def shown(rows: Sequence[Row]) -> str:
 
 
 def goals(found: Mapping[str, Groups]) -> list[Row]:
-    """How many of the rows with a goal reach it, section by section, and which do not."""
-    rows: list[Row] = []
-    for section, groups in found.items():
-        judged = [
-            (f"{row['what']} ({group})", row["reached"])
-            for group, members in groups.items()
-            for row in members
-            if "reached" in row
-        ]
-        rows.append(
-            {
-                "section": section.replace("_", " "),
-                "goals": len(judged),
-                "reached": sum(said == "yes" for _, said in judged),
-                "in_the_best_run_only": "; ".join(
-                    name for name, said in judged if said not in {"yes", "no"}
-                ),
-                "not_reached": "; ".join(name for name, said in judged if said == "no"),
-            }
-        )
-    return rows
+    """How many of the rows with a goal reach it, section by section."""
+    return [
+        {
+            "section": section.replace("_", " "),
+            "goals": len(said),
+            "reached": said.count("yes"),
+            "best_run_only": said.count(BEST_ONLY),
+        }
+        for section, groups in found.items()
+        for said in [[row["reached"] for rows in groups.values() for row in rows if "goal" in row]]
+    ]
+
+
+def missed(found: Mapping[str, Groups]) -> list[Row]:
+    """The rows that miss their goal."""
+    return [
+        {"section": section.replace("_", " "), "group": group}
+        | {name: row[name] for name in row if name in MISSED}
+        for section, groups in found.items()
+        for group, rows in groups.items()
+        for row in rows
+        if row.get("reached", "yes") != "yes"
+    ]
 
 
 if __name__ == "__main__":
