@@ -172,7 +172,8 @@ def test_what_follows_a_call_that_asks_a_person_is_made_after_the_answer(use_asy
         ran.append("ship")
         return "shipped"
 
-    policies = dict.fromkeys(("approve", "ship"), ToolPolicy(writes=["orders:{order}"]))
+    writes = ToolPolicy(writes=["orders:{order}"])
+    policies = {"approve": writes, "ship": writes}
     model = ask(("approve", {"order": 7}), ("ship", {"order": 7}), ("ship", {"order": 8}))
     runner = agent(
         model,
