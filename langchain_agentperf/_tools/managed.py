@@ -53,6 +53,7 @@ class Policies:
 
     def __init__(self, given: Mapping[str, ToolPolicy] | None) -> None:
         self._given = dict(given or {})
+        self._declared: dict[str, tuple[BaseTool, ToolPolicy | None]] = {}
         self._checked = False
         for name, policy in self._given.items():
             if not isinstance(policy, ToolPolicy):  # pyright: ignore[reportUnnecessaryIsInstance] - from users
@@ -64,9 +65,12 @@ class Policies:
     def of(self, name: str, tool: BaseTool | None) -> ToolPolicy | None:
         """The policy of a tool."""
         given = self._given.get(name)
-        if given is None and tool is not None:
-            return facts_of(tool).policy
-        return given
+        if given is not None or tool is None:
+            return given
+        known = self._declared.get(name)
+        if known is None or known[0] is not tool:
+            known = self._declared[name] = (tool, facts_of(tool).policy)
+        return known[1]
 
     def by_name(self, tools: Sequence[BaseTool]) -> Callable[[str], ToolPolicy | None]:
         """How to look policies up for these tools."""
@@ -140,8 +144,10 @@ class Managed:
         def through(inner: Step[Result]) -> Flow[Any]:
             passage.inner = inner
             step: Step[Any] = Step(handler, handler, _managed(request, passage))
-            by_name = self._policies.by_name(tools)
-            result = yield from self._siblings.step(request, policy, by_name, step)
+            if policy is not None:
+                by_name = self._policies.by_name(tools)
+                step = self._siblings.step(request, policy, by_name, step)
+            result = yield step
             wrong = _wrong(call, passage, result) if self._results.failed(result) else None
             if wrong is not None:
                 raise wrong
@@ -173,8 +179,8 @@ def _wrong(call: ToolCall, passage: Passage, result: ToolMessage) -> ToolFailure
 
 
 def _managed(request: ToolCallRequest, passage: Passage) -> ToolCallRequest:
-    # Not by its constructor: a request warns of each attribute that is set, and looks for it first.
-    made: ToolCallRequest = object.__new__(_ManagedRequest)
+    # Not by its `__init__`: LangGraph's checks of what is set cost as much as all of the rest.
+    made = object.__new__(_ManagedRequest)
     made.__dict__.update(request.__dict__, passage=passage)
     if request.tool is not None:
         made.__dict__["tool"] = passage.bound(request.tool)

@@ -63,7 +63,7 @@ class Siblings:
     def step(
         self,
         request: ToolCallRequest,
-        policy: ToolPolicy | None,
+        policy: ToolPolicy,
         policy_of: Callable[[str], ToolPolicy | None],
         step: Step[Any],
     ) -> Step[Any]:
@@ -75,11 +75,8 @@ class Siblings:
             policy_of: the same for any tool, by name.
             step: makes the call.
         """
-        # Most tools: nothing is declared, or nothing that concerns other calls.
-        if policy is None or not (
-            policy.repeatable or policy.exclusive or policy.reads or policy.writes
-        ):
-            return step
+        if not (policy.repeatable or policy.exclusive or policy.reads or policy.writes):
+            return step  # nothing is declared that concerns other calls
         message = self._message(request)
         if message is None or len(message.calls) < 2:
             return step

@@ -30,7 +30,8 @@ class ParallelToolsMiddleware(AroundTools):
     Put it first, before all other middleware with tool calls: a tool takes its place where it runs
     in the end, so a result that a cache or a substitute further in gives waits for none. State,
     store, runtime, `return_direct`, `Command`, interrupts and questions to a person work as without
-    it. Each message says how its call went in `response_metadata["agentperf"]["tool"]`.
+    it. Each message says how its call went in `response_metadata["agentperf"]["tool"]`; no model is
+    sent that, but LangChain's own caches have it in their keys, and the pack's do not.
 
     In sync runs LangGraph itself starts as many calls at once as `config["max_concurrency"]` says,
     by default a few more than the machine has processors.
