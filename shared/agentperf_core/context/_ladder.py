@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from agentperf_core.context._kept import KeptTurn, KeptUnit
 from agentperf_core.context.oversize import shortened
 from agentperf_core.context.records import ContextOverflow, CutKind
 from agentperf_core.context.settings import WindowSettings
+from agentperf_core.context.turns import with_text
 from agentperf_core.types import Message
 
 __all__ = ["Ladder"]
@@ -86,7 +86,7 @@ class Ladder:
         unit.cleared = True
         saved = count = 0
         for at in range(1, len(unit.messages)):
-            short = replace(unit.messages[at], text=CLEARED, blocks=(), origin=None)
+            short = with_text(unit.messages[at], CLEARED)
             cost = self._settings.cost(short)
             if cost < unit.costs[at]:
                 saved += unit.costs[at] - cost

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context.turns import with_text
 from agentperf_core.types import Message
 
 __all__ = ["Oversize", "shortened"]
@@ -41,7 +42,7 @@ def shortened(message: Message, tokens: int, counter: TokenCounter) -> Message:
         tail = keep - head
         marker = f"\n[... {room - keep:,} characters left out to fit the context ...]\n"
         text = message.text[:head] + marker + message.text[room - tail :]
-        found = replace(message, text=text, origin=None)
+        found = replace(with_text(message, text), blocks=message.blocks)
         if keep == 0:
             return found
         cost = counter.count_message(found)

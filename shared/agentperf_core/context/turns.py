@@ -12,7 +12,19 @@ from typing import Literal, TypeAlias
 
 from agentperf_core.types import Message
 
-__all__ = ["Repair", "RepairKind", "Repaired", "Turn", "Unit", "repaired", "turns_of", "units_of"]
+__all__ = [
+    "NO_RESULT",
+    "Changed",
+    "Repair",
+    "RepairKind",
+    "Repaired",
+    "Turn",
+    "Unit",
+    "repaired",
+    "turns_of",
+    "units_of",
+    "with_text",
+]
 
 RepairKind: TypeAlias = Literal[
     "orphan_result", "duplicate_result", "missing_result", "moved_result", "empty_message"
@@ -181,9 +193,23 @@ def turns_of(units: Iterable[Unit]) -> list[Turn]:
     return [Turn(tuple(group)) for group in found]
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """In place of a message's `origin`: what it was before its content was changed here.
+
+    Attributes:
+        origin: the framework's own object, whose other fields still hold.
+    """
+
+    origin: object
+
+
 def with_text(message: Message, text: str) -> Message:
-    """The message with another text and nothing else of its content."""
-    return replace(message, text=text, blocks=(), origin=None)
+    """The message with another text in place of all of its content but its tool calls."""
+    origin = message.origin
+    if origin is not None and not isinstance(origin, Changed):
+        origin = Changed(origin)
+    return replace(message, text=text, blocks=(), origin=origin)
 
 
 def _says_nothing(message: Message) -> bool:

@@ -83,6 +83,12 @@ class Window:
         return self._added
 
     @property
+    def shown(self) -> int:
+        """How many of them are shown now, changed or not."""
+        units = [*self._pinned, *(unit for turn in self._turns for unit in turn.units)]
+        return sum(place >= 0 for unit in units for place in unit.places)
+
+    @property
     def room(self) -> int:
         """What the window may cost at most, now."""
         return self._settings.limit - self._reserve
