@@ -1,0 +1,27 @@
+"""What a model is shown of a conversation: whole turns, a window, and what fits beside it."""
+
+from agentperf_core.context.fit import ContextFitter, Fitted
+from agentperf_core.context.records import ContextOverflow, Cut
+from agentperf_core.context.settings import WindowSettings
+from agentperf_core.context.sliding import SlidingWindow, View
+from agentperf_core.context.turns import Changed, Repaired, Turn, Unit, repaired, turns_of, units_of
+from agentperf_core.context.window import Evicted, Window
+
+__all__ = [
+    "Changed",
+    "ContextFitter",
+    "ContextOverflow",
+    "Cut",
+    "Evicted",
+    "Fitted",
+    "Repaired",
+    "SlidingWindow",
+    "Turn",
+    "Unit",
+    "View",
+    "Window",
+    "WindowSettings",
+    "repaired",
+    "turns_of",
+    "units_of",
+]

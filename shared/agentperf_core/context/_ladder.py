@@ -1,0 +1,174 @@
+"""The steps by which a full window is made smaller, the cheapest for the answer first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agentperf_core.context._kept import KeptTurn, KeptUnit
+from agentperf_core.context.oversize import shortened
+from agentperf_core.context.records import ContextOverflow, CutKind
+from agentperf_core.context.settings import WindowSettings
+from agentperf_core.context.turns import with_text
+from agentperf_core.types import Message
+
+__all__ = ["Ladder"]
+
+CLEARED = "[tool result cleared to fit the context]"
+STUB = "[{count} earlier messages of this task were left out to fit the context]"
+
+
+class Ladder:
+    """Makes a window smaller, and tells of each step.
+
+    Args:
+        settings: the rules.
+        pinned: units that stay.
+        turns: the others; changed in place.
+        note: told of each step that did something: what, how many messages, how much.
+        evict: told of each unit that leaves.
+    """
+
+    def __init__(
+        self,
+        settings: WindowSettings,
+        pinned: list[KeptUnit],
+        turns: list[KeptTurn],
+        note: Callable[[CutKind, int, int], None],
+        evict: Callable[[KeptUnit], None],
+    ) -> None:
+        self._settings = settings
+        self._pinned = pinned
+        self._turns = turns
+        self._note = note
+        self._evict = evict
+
+    def fit(self, total: int, room: int) -> int:
+        """Bring `total` down to what `low` says, or at least to `room`; the new total.
+
+        Raises:
+            ContextOverflow: if what must stay is larger than `room`.
+        """
+        goal = int(room * self._settings.low)
+        for step in (self._clear_results, self._drop_turns):
+            total -= step(total - goal)
+            if total <= goal:
+                return total
+        # One turn is left, and the pinned: they are cut only as far as they must be.
+        if total > room:
+            total -= self._stub_middle(total - goal)
+        if total > room:
+            total -= self._shorten(total, room, goal)
+        if total > room:
+            msg = (
+                f"the pinned messages and the last turn cost {total} and there is room for {room}; "
+                "raise the limit, pin less, or lower reserve"
+            )
+            raise ContextOverflow(msg, needed=total, limit=room)
+        return total
+
+    def _clear_results(self, excess: int) -> int:
+        """Old tool results, oldest first: the model has used them already."""
+        if not self._settings.in_tokens:
+            return 0
+        holders = [unit for turn in self._turns for unit in turn.units if unit.has_results]
+        keep = self._settings.keep_results
+        saved = count = 0
+        for unit in holders[: len(holders) - keep] if keep else holders:
+            if saved >= excess:
+                break
+            if not unit.cleared and not unit.waiting:
+                less, cleared = self._clear(unit)
+                saved += less
+                count += cleared
+        return self._told("cleared", count, saved)
+
+    def _clear(self, unit: KeptUnit) -> tuple[int, int]:
+        unit.cleared = True
+        saved = count = 0
+        for at in range(1, len(unit.messages)):
+            short = with_text(unit.messages[at], CLEARED)
+            cost = self._settings.cost(short)
+            if cost < unit.costs[at]:
+                saved += unit.costs[at] - cost
+                count += 1
+                unit.messages[at], unit.costs[at] = short, cost
+        return saved, count
+
+    def _drop_turns(self, excess: int) -> int:
+        """Oldest turns, whole; the last one stays."""
+        saved = count = 0
+        while len(self._turns) > 1 and saved < excess:
+            for unit in self._turns.pop(0).units:
+                saved += self._leave(unit)
+                count += len(unit.messages)
+        return self._told("dropped", count, saved)
+
+    def _stub_middle(self, excess: int) -> int:
+        """The middle of a turn that is too long: the question and the latest steps stay."""
+        units = self._turns[-1].units if self._turns else []
+        first = 1 if units and units[0].messages[0].role == "user" else 0
+        middle = [unit for unit in units[first:-1] if not unit.waiting and not self._stays(unit)]
+        saved = count = 0
+        gone: list[KeptUnit] = []
+        for unit in middle:
+            if saved >= excess:
+                break
+            gone.append(unit)
+            saved += self._leave(unit)
+            count += _counted(unit)
+        if not gone:
+            return 0
+        stub = Message(role="user", text=STUB.format(count=count))
+        cost = self._settings.cost(stub)
+        kept = [unit for unit in units if not any(unit is one for one in gone)]
+        kept.insert(first, KeptUnit([stub], [cost], [-count], [stub], stub=True))
+        self._turns[-1].units = kept
+        return self._told("stubbed", count, saved - cost)
+
+    def _shorten(self, total: int, room: int, goal: int) -> int:
+        """Single messages that are too large, the largest first, down to what is left for them."""
+        settings = self._settings
+        if settings.oversize == "error" or not settings.in_tokens:
+            return 0
+        saved = count = 0
+        for unit, at in self._largest_first():
+            if total - saved <= room:
+                break
+            message, cost = unit.messages[at], unit.costs[at]
+            aim = max(cost - (total - saved - goal), 0)
+            if callable(settings.oversize):
+                found = settings.oversize(message, aim)
+            else:
+                found = shortened(message, aim, settings.counter)
+            new = settings.cost(found)
+            if new < cost:
+                unit.messages[at], unit.costs[at] = found, new
+                saved += cost - new
+                count += 1
+        return self._told("shortened", count, saved)
+
+    def _largest_first(self) -> Sequence[tuple[KeptUnit, int]]:
+        units = [unit for turn in self._turns for unit in turn.units]
+        places = [(unit, at) for unit in units for at in range(len(unit.messages))]
+        return sorted(places, key=lambda place: -place[0].costs[place[1]])
+
+    def _leave(self, unit: KeptUnit) -> int:
+        """Take a unit out; one that is pinned moves to the front and costs what it did."""
+        if self._stays(unit):
+            self._pinned.append(unit)
+            return 0
+        self._evict(unit)
+        return unit.cost
+
+    def _stays(self, unit: KeptUnit) -> bool:
+        return any(map(self._settings.keeps, unit.messages))
+
+    def _told(self, kind: CutKind, messages: int, saved: int) -> int:
+        if messages:
+            self._note(kind, messages, saved)
+        return saved
+
+
+def _counted(unit: KeptUnit) -> int:
+    """How many messages a unit is or stands for."""
+    return -unit.places[0] if unit.stub else len(unit.messages)

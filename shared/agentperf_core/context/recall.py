@@ -1,0 +1,176 @@
+"""What has left the window, brought back when a question needs it.
+
+It comes last in the prompt and only for this call, so that everything before it stays as it was and
+the prompt cache keeps its prefix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context.lexical import LexicalIndex
+from agentperf_core.errors import ConfigError, require_instance
+from agentperf_core.events import BUS, EventBus
+from agentperf_core.types import Message
+
+__all__ = ["Embed", "Recall", "Recalled"]
+
+Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Sequence[float]]]
+"""Vectors of some texts; any embedding model, called with a list."""
+
+HEADING = "Earlier in this conversation:"
+_WORDS_SHARE = 0.5  # of the best lexical score, beside a cosine
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Earlier messages that a question may need.
+
+    Attributes:
+        text: a heading and a line per message, oldest first.
+        places: the places of the messages in the conversation.
+        tokens: what the text costs as a message.
+    """
+
+    text: str
+    places: tuple[int, ...]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    place: int
+    text: str
+    tokens: int
+
+
+class Recall:
+    """The memory of one conversation: what has left the window, found by what is asked.
+
+    Words are always searched; with `embed`, meaning too. An embedding that fails is left out, and
+    reported as a fault.
+
+    Args:
+        counter: counts tokens; the window's.
+        embed: vectors of texts; several at once, when somebody asks and some have none yet.
+        neighbours: how many messages around a found one come with it.
+        bus: where faults go.
+
+    Raises:
+        ConfigError: if an argument is of another kind.
+
+    Example:
+        >>> recall = Recall(TokenCounter())
+        >>> recall.add(3, Message(role="user", text="My cat is called Miso."), date="2 May")
+        >>> print(recall.find("What is the name of my cat?", tokens=100).text)
+        Earlier in this conversation:
+        [2 May] user: My cat is called Miso.
+    """
+
+    def __init__(
+        self,
+        counter: TokenCounter,
+        *,
+        embed: Embed | None = None,
+        neighbours: int = 1,
+        bus: EventBus = BUS,
+    ) -> None:
+        require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=counter)
+        if neighbours < 0:
+            msg = f"neighbours must be >= 0, got {neighbours!r}; 1 suits conversations"
+            raise ConfigError(msg)
+        self._counter = counter
+        self._embed = embed
+        self._neighbours = neighbours
+        self._bus = bus
+        self._index = LexicalIndex()
+        self._lines: list[_Line] = []
+        self._vectors: list[Sequence[float]] = []
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def add(self, place: int, message: Message, *, date: str | None = None) -> None:
+        """Remember a message that has left the window.
+
+        Args:
+            place: its place in the conversation.
+            message: what was said; one without text is not remembered.
+            date: when it was said, as the model shall read it.
+        """
+        said = message.text.strip()
+        if not said:
+            return
+        line = f"{message.name or message.role}: {said}"
+        if date:
+            line = f"[{date}] {line}"
+        self._index.add(line)
+        self._lines.append(_Line(place, line, self._counter.count_text(line) + 1))
+
+    def find(self, question: str, *, tokens: int) -> Recalled | None:
+        """What the question may need, as much as there is room for; `None` if nothing fits it.
+
+        Args:
+            question: what is asked.
+            tokens: what the recalled text may cost.
+        """
+        scores = self._scores(question)
+        frame = self._counter.count_message(Message(role="user", text=HEADING)) + 1
+        chosen = self._chosen(scores, tokens - frame)
+        if not chosen:
+            return None
+        lines = [self._lines[at] for at in sorted(chosen)]
+        text = "\n".join([HEADING, *(line.text for line in lines)])
+        cost = self._counter.count_message(Message(role="user", text=text))
+        return Recalled(text, tuple(line.place for line in lines), cost)
+
+    def _chosen(self, scores: Sequence[float], room: int) -> set[int]:
+        """The best lines with those around them, until there is no room for the next."""
+        chosen: set[int] = set()
+        for best in sorted(range(len(scores)), key=lambda at: -scores[at]):
+            if scores[best] <= 0:
+                break
+            first, last = best - self._neighbours, best + self._neighbours
+            for at in range(max(first, 0), min(last + 1, len(self._lines))):
+                if at in chosen:
+                    continue
+                room -= self._lines[at].tokens
+                if room < 0:
+                    return chosen
+                chosen.add(at)
+        return chosen
+
+    def _scores(self, question: str) -> Sequence[float]:
+        words = self._index.scores(question)
+        if self._embed is None or not words:
+            return words
+        try:
+            cosines = self._cosines(question)
+        except Exception as error:
+            self._bus.fault("context.recall", error)
+            return words
+        most = max(words)
+        if most <= 0:
+            return cosines
+        return [
+            cosine + _WORDS_SHARE * word / most for cosine, word in zip(cosines, words, strict=True)
+        ]
+
+    def _cosines(self, question: str) -> list[float]:
+        new = [line.text for line in self._lines[len(self._vectors) :]]
+        if self._embed is None:
+            return []
+        found = self._embed([question, *new])
+        asked = _unit(found[0])
+        self._vectors += [_unit(vector) for vector in found[1:]]
+        return [sum(map(float.__mul__, asked, vector)) for vector in self._vectors]
+
+
+def _unit(vector: Sequence[float]) -> list[float]:
+    values = [float(value) for value in vector]
+    length = math.sqrt(sum(value * value for value in values))
+    return [value / length for value in values] if length else values

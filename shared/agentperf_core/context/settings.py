@@ -1,0 +1,92 @@
+"""How large a window may be, and what is done when it is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context.oversize import Oversize
+from agentperf_core.errors import ConfigError, require_instance, require_positive
+from agentperf_core.types import Message
+
+__all__ = ["WindowSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSettings:
+    """Sizes of a window and the rules of its ladder.
+
+    Attributes:
+        max_tokens: what the prompt may cost, `reserve` included; this or `max_messages`.
+        max_messages: how many messages there may be.
+        low: share of the room that is left full by a cut. A lower one is cut more seldom: with 0.6,
+            a prompt costs about three times its new tokens on average, and 0.85 seven times.
+        reserve: tokens (or messages) kept free for what stands beside the window: tool schemas, the
+            answer, recalled turns.
+        keep_results: how many of the latest tool results are never cleared.
+        pin: which messages are never cut, besides those of the system.
+        oversize: what is done with a message that is too large by itself.
+        counter: counts tokens; default the estimate, see `TokenCounter`.
+
+    Raises:
+        ConfigError: if there is not exactly one bound, or a number cannot mean anything.
+
+    Example:
+        >>> WindowSettings(max_tokens=8000, reserve=1000).limit
+        8000
+    """
+
+    max_tokens: int | None = None
+    max_messages: int | None = None
+    low: float = 0.6
+    reserve: int = 0
+    keep_results: int = 3
+    pin: Callable[[Message], bool] | None = None
+    oversize: Oversize = "cut"
+    counter: TokenCounter = field(default_factory=TokenCounter)
+
+    def __post_init__(self) -> None:
+        if (self.max_tokens is None) == (self.max_messages is None):
+            msg = (
+                "a window is bounded by max_tokens or by max_messages, got "
+                f"max_tokens={self.max_tokens!r} and max_messages={self.max_messages!r}; give one"
+            )
+            raise ConfigError(msg)
+        require_positive(max_tokens=self.max_tokens, max_messages=self.max_messages, low=self.low)
+        require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=self.counter)
+        if self.low > 1:
+            msg = f"low is a share of the room, at most 1, got {self.low!r}; 0.6 suits most"
+            raise ConfigError(msg)
+        for name in ("reserve", "keep_results"):
+            value = getattr(self, name)
+            if value < 0:
+                msg = f"{name} must be >= 0, got {value!r}; leave it out for the default"
+                raise ConfigError(msg)
+        if self.reserve >= self.limit:
+            msg = (
+                f"reserve={self.reserve!r} leaves no room in a window of {self.limit!r}; "
+                "make it smaller"
+            )
+            raise ConfigError(msg)
+        if self.oversize not in {"cut", "error"} and not callable(self.oversize):
+            msg = f"oversize is 'cut', 'error' or a function, got {self.oversize!r}; 'cut' is usual"
+            raise ConfigError(msg)
+
+    @property
+    def limit(self) -> int:
+        """The bound, in tokens or messages."""
+        return self.max_tokens or self.max_messages or 0
+
+    @property
+    def in_tokens(self) -> bool:
+        """Whether the bound is one of tokens."""
+        return self.max_tokens is not None
+
+    def cost(self, message: Message) -> int:
+        """What a message takes of the bound."""
+        return self.counter.count_message(message) if self.in_tokens else 1
+
+    def keeps(self, message: Message) -> bool:
+        """Whether a message is never cut."""
+        return message.role == "system" or (self.pin is not None and bool(self.pin(message)))

@@ -1,0 +1,208 @@
+"""A sliding window that stays where it is: nothing is cut until it is full, then a good part.
+
+A window that moves with every turn changes the prompt from its beginning, so that a provider's
+prompt cache, or a local model's, finds nothing of it again. This one is cut seldom and deep, down a
+ladder, and between two cuts every prompt begins with the one before it.
+
+What is cut depends on the messages alone and not on when somebody asks, so that a window that is
+built anew from the same conversation is the same window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agentperf_core.context._kept import KeptTurn, KeptUnit
+from agentperf_core.context._ladder import Ladder
+from agentperf_core.context.oversize import shortened
+from agentperf_core.context.records import Cut, CutKind
+from agentperf_core.context.settings import WindowSettings
+from agentperf_core.context.turns import NO_RESULT, Repair
+from agentperf_core.types import Message
+
+__all__ = ["Evicted", "Window"]
+
+
+_HUGE = 32  # characters per token of room; real text has three to five
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """A message that has left the window.
+
+    Attributes:
+        place: how many messages were added before it.
+        message: as it was added.
+    """
+
+    place: int
+    message: Message
+
+
+class Window:
+    """The part of one conversation that a model is shown; grows by `add`, cuts itself.
+
+    Not safe under threads: one conversation, one writer at a time.
+
+    Args:
+        settings: sizes and what is done at each of them.
+        track: whether to remember what leaves the window, for `take_evicted`.
+
+    Attributes:
+        tokens: what the window costs now, in tokens (or messages, if it is bounded by them).
+        cuts: what was done to it so far, oldest first.
+        repairs: what was wrong in what was added, oldest first.
+
+    Example:
+        >>> window = Window(WindowSettings(max_messages=4, low=0.5))
+        >>> for number in range(4):
+        ...     window.add(Message(role="user", text=str(number)))
+        >>> [message.text for message in window.messages()]
+        ['0', '1', '2', '3']
+        >>> window.add(Message(role="user", text="4"))
+        >>> [message.text for message in window.messages()]
+        ['3', '4']
+    """
+
+    def __init__(self, settings: WindowSettings, *, track: bool = False) -> None:
+        self._settings = settings
+        self._track = track
+        self._pinned: list[KeptUnit] = []
+        self._turns: list[KeptTurn] = []
+        self._added = 0
+        self._reserve = settings.reserve
+        self._evicted: list[Evicted] = []
+        self.tokens = 0
+        self.cuts: list[Cut] = []
+        self.repairs: list[Repair] = []
+
+    @property
+    def added(self) -> int:
+        """How many messages were added so far."""
+        return self._added
+
+    @property
+    def shown(self) -> int:
+        """How many of them are shown now, changed or not."""
+        units = [*self._pinned, *(unit for turn in self._turns for unit in turn.units)]
+        return sum(place >= 0 for unit in units for place in unit.places)
+
+    @property
+    def room(self) -> int:
+        """What the window may cost at most, now."""
+        return self._settings.limit - self._reserve
+
+    def reserve(self, tokens: int) -> None:
+        """Leave at least so much room for what stands beside the window; never less than before.
+
+        Raises:
+            ContextOverflow: if there is no room left.
+        """
+        if tokens > self._reserve:
+            self._reserve = tokens
+            self._fit()
+
+    def add(self, message: Message) -> None:
+        """Add the next message of the conversation.
+
+        Results without a call are left out, and calls that others follow get a result that says
+        that there is none; both are noted in `repairs`.
+
+        Raises:
+            ContextOverflow: if the message is too large, and is not to be made smaller.
+        """
+        place = self._added
+        self._added += 1
+        if message.role == "tool":
+            self._add_result(place, message)
+        else:
+            self._settle(place)
+            self._add_unit(place, message)
+        self._fit()
+
+    def extend(self, messages: Iterable[Message]) -> None:
+        """Add several messages, see `add`."""
+        for message in messages:
+            self.add(message)
+
+    def messages(self) -> list[Message]:
+        """What the model is shown now; unchanged messages are the objects that were added."""
+        units = [*self._pinned, *(unit for turn in self._turns for unit in turn.units)]
+        return [message for unit in units for message in unit.messages]
+
+    def take_evicted(self) -> Sequence[Evicted]:
+        """What has left the window since this was asked last; always empty without `track`."""
+        taken, self._evicted = self._evicted, []
+        return taken
+
+    def _add_unit(self, place: int, message: Message) -> None:
+        shown = self._not_huge(message)
+        cost = self._settings.cost(shown)
+        waiting = {call.id for call in message.tool_calls}
+        unit = KeptUnit([shown], [cost], [place], [message], waiting)
+        self.tokens += cost
+        if message.role == "system" and not self._turns:
+            self._pinned.append(unit)
+        elif message.role == "user" or not self._turns:
+            self._turns.append(KeptTurn([unit]))
+        else:
+            self._turns[-1].units.append(unit)
+
+    def _add_result(self, place: int, message: Message) -> None:
+        last = self._turns[-1].units[-1] if self._turns else None
+        call_id = message.tool_call_id or ""
+        if last is None or call_id not in last.waiting:
+            self.repairs.append(Repair("orphan_result", place, call_id))
+            return
+        last.waiting.discard(call_id)
+        self._append_result(last, message, place)
+
+    def _settle(self, place: int) -> None:
+        """Calls that something else follows will have no results any more."""
+        last = self._turns[-1].units[-1] if self._turns else None
+        if last is None or not last.waiting:
+            return
+        for call in last.messages[0].tool_calls:
+            if call.id in last.waiting:
+                self.repairs.append(Repair("missing_result", place, call.id))
+                stub = Message(role="tool", text=NO_RESULT, tool_call_id=call.id)
+                self._append_result(last, stub, -1)
+        last.waiting.clear()
+
+    def _append_result(self, unit: KeptUnit, message: Message, place: int) -> None:
+        shown = self._not_huge(message)
+        cost = self._settings.cost(shown)
+        unit.messages.append(shown)
+        unit.costs.append(cost)
+        unit.places.append(place)
+        unit.added.append(message)
+        self.tokens += cost
+
+    def _not_huge(self, message: Message) -> Message:
+        """A message of megabytes, shortened before it is counted: counting it takes seconds."""
+        settings = self._settings
+        if not settings.in_tokens or settings.oversize != "cut" or settings.keeps(message):
+            return message
+        if len(message.text) <= _HUGE * self.room:
+            return message
+        found = shortened(message, int(self.room * settings.low / 2), settings.counter)
+        self._note("shortened", 1, 0)
+        return found
+
+    def _fit(self) -> None:
+        if self.tokens <= self.room:
+            return
+        ladder = Ladder(self._settings, self._pinned, self._turns, self._note, self._leave)
+        self.tokens = ladder.fit(self.tokens, self.room)
+
+    def _note(self, kind: CutKind, messages: int, saved: int) -> None:
+        self.cuts.append(Cut(kind, messages, saved, self._added))
+
+    def _leave(self, unit: KeptUnit) -> None:
+        if self._track:
+            self._evicted += [
+                Evicted(place, message)
+                for place, message in zip(unit.places, unit.added, strict=True)
+                if place >= 0
+            ]

@@ -1,0 +1,131 @@
+"""Recall: what has left the window comes back when it is asked for, and only as much as fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from conversations import WORDS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentperf_core.context.lexical import LexicalIndex, terms_of
+from agentperf_core.context.recall import Recall
+from agentperf_core.errors import ConfigError
+from agentperf_core.events import EventBus
+from agentperf_core.types import Message
+
+SAID = [
+    "My sister Ana moved to Lisbon.",
+    "That is far away!",
+    "She works there as a cook.",
+    "Our dog was ill last week.",
+    "I hope it is better now.",
+    "We painted the kitchen yellow.",
+]
+
+
+def filled(**fields: object) -> Recall:
+    recall = Recall(WORDS, **fields)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    for place, text in enumerate(SAID):
+        recall.add(place, Message(role="user" if place % 2 == 0 else "assistant", text=text))
+    return recall
+
+
+def test_what_was_asked_for_comes_with_what_stands_around_it():
+    found = filled().find("Where does Ana live?", tokens=40)
+    assert found is not None
+    assert found.places[:2] == (0, 1)
+    assert found.text.splitlines()[:2] == [
+        "Earlier in this conversation:",
+        "user: My sister Ana moved to Lisbon.",
+    ]
+
+
+def test_recalled_messages_stand_in_the_order_in_which_they_were_said():
+    found = filled(neighbours=0).find("Is the kitchen yellow? And is the dog ill?", tokens=200)
+    assert found is not None
+    assert list(found.places) == sorted(found.places)
+    assert {3, 5} <= set(found.places)
+
+
+@given(st.text(), st.integers(0, 80))
+def test_never_more_than_there_is_room_for(question: str, tokens: int):
+    found = filled().find(question, tokens=tokens)
+    if found is not None:
+        assert found.tokens == WORDS.count_message(Message(role="user", text=found.text)) <= tokens
+        assert found.places
+
+
+def test_nothing_is_recalled_that_has_nothing_to_do_with_the_question():
+    assert filled().find("quantum chromodynamics", tokens=200) is None
+    assert Recall(WORDS).find("anything", tokens=200) is None
+
+
+def test_a_date_and_a_name_stand_before_what_was_said():
+    recall = Recall(WORDS)
+    recall.add(0, Message(role="user", text="I like tea.", name="Ana"), date="3 May 2026")
+    recall.add(1, Message(role="assistant", text="  "))
+    found = recall.find("tea", tokens=50)
+    assert found is not None
+    assert found.text.splitlines()[1] == "[3 May 2026] Ana: I like tea."
+    assert len(recall) == 1
+
+
+def test_meaning_counts_where_there_is_an_encoder():
+    def embed(texts: Sequence[str]) -> list[list[float]]:
+        return [[1.0, 0.0] if "dog" in t or "pet" in t else [0.0, 1.0] for t in texts]
+
+    found = filled(embed=embed, neighbours=0).find("How is my pet?", tokens=18)
+    assert found is not None
+    assert found.places == (3,)
+
+
+def test_texts_are_encoded_once_and_together():
+    asked: list[int] = []
+
+    def embed(texts: Sequence[str]) -> list[list[float]]:
+        asked.append(len(texts))
+        return [[1.0, 0.5] for _ in texts]
+
+    recall = filled(embed=embed)
+    recall.find("dog", tokens=50)
+    recall.add(6, Message(role="user", text="One more thing."))
+    recall.find("dog", tokens=50)
+    assert asked == [7, 2]
+
+
+def test_an_encoder_that_fails_leaves_the_words():
+    bus = EventBus()
+
+    def broken(texts: Sequence[str]) -> list[list[float]]:
+        raise ValueError("no model")
+
+    found = filled(embed=broken, bus=bus).find("Where does Ana live?", tokens=40)
+    assert found is not None
+    assert 0 in found.places
+    assert bus.faults() == {"context.recall": 1}
+
+
+def test_words_of_scripts_without_blanks_are_found():
+    assert terms_of("我喜欢绿茶") == ["我喜", "喜欢", "欢绿", "绿茶"]
+    index = LexicalIndex()
+    for text in ("我喜欢绿茶", "今天下雨了", "他住在北京"):
+        index.add(text)
+    scores = index.scores("谁喜欢绿茶?")
+    assert max(range(3), key=scores.__getitem__) == 0
+
+
+@given(st.lists(st.text(), max_size=8), st.text())
+def test_any_text_can_be_added_and_asked(texts: list[str], question: str):
+    index = LexicalIndex()
+    for text in texts:
+        index.add(text)
+    scores = index.scores(question)
+    assert len(scores) == len(index) == len(texts)
+    assert all(score >= 0 for score in scores)
+
+
+def test_a_number_of_neighbours_that_means_nothing():
+    with pytest.raises(ConfigError, match="neighbours must be >= 0"):
+        Recall(WORDS, neighbours=-1)

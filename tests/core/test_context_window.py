@@ -1,0 +1,283 @@
+"""The window: never too large, always valid, seldom cut, and the same however it was built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conversations import WORDS, histories, objections, said
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentperf_core.context.records import ContextOverflow
+from agentperf_core.context.settings import WindowSettings
+from agentperf_core.context.sliding import SlidingWindow
+from agentperf_core.context.turns import Changed
+from agentperf_core.context.window import Window
+from agentperf_core.errors import ConfigError
+from agentperf_core.types import Message, ToolCall
+
+
+def settings(limit: int, **fields: Any) -> WindowSettings:
+    return WindowSettings(max_tokens=limit, counter=WORDS, **fields)
+
+
+def cost(messages: list[Message]) -> int:
+    return sum(map(WORDS.count_message, messages))
+
+
+def texts(window: Window) -> list[str]:
+    return [message.text for message in window.messages()]
+
+
+limits = st.integers(90, 400)
+
+
+@given(histories(), limits, st.sampled_from([0.3, 0.6, 0.9]))
+def test_every_prompt_fits_is_valid_and_holds_what_it_must(
+    history: list[Message], limit: int, low: float
+):
+    window = Window(settings(limit, low=low))
+    system = [message for message in history if message.role == "system"]
+    for place, message in enumerate(history):
+        window.add(message)
+        shown = window.messages()
+        assert window.tokens == cost(shown) <= limit
+        assert [one for one in shown if one.role == "system"] == system[: place + 1]
+        question = next((m for m in reversed(history[: place + 1]) if m.role == "user"), None)
+        assert question is None or question in shown or "left out" in shown[-1].text
+        waits = any(call.id for call in message.tool_calls)
+        if message.role != "tool" and not waits:
+            assert objections(shown) == []
+
+
+@given(histories(), limits)
+def test_between_two_cuts_every_prompt_begins_with_the_one_before(
+    history: list[Message], limit: int
+):
+    window, before, cuts = Window(settings(limit)), list[Message](), 0
+    for message in history:
+        window.add(message)
+        shown = window.messages()
+        if len(window.cuts) == cuts:
+            assert shown[: len(before)] == before
+        before, cuts = shown, len(window.cuts)
+
+
+@given(histories(), limits)
+def test_a_window_built_anew_is_the_same_window(history: list[Message], limit: int):
+    one, sliding = Window(settings(limit)), SlidingWindow(settings(limit))
+    for place in range(len(history)):
+        one.add(history[place])
+        assert list(sliding.view(history[: place + 1]).messages) == one.messages()
+    fresh = SlidingWindow(settings(limit)).view(history)
+    assert list(fresh.messages) == one.messages()
+    assert fresh.left_out == len(history) - one.shown
+
+
+@given(histories(), limits)
+def test_what_was_fitted_fits(history: list[Message], limit: int):
+    once = SlidingWindow(settings(limit)).view(history).messages
+    assert SlidingWindow(settings(limit)).view(once).messages == once
+
+
+@given(histories(), limits)
+def test_unchanged_messages_are_the_objects_that_were_given(history: list[Message], limit: int):
+    view = SlidingWindow(settings(limit)).view(history)
+    given_ = {id(message) for message in history}
+    for message in view.messages:
+        assert id(message) in given_ or "left out" in message.text or "cleared" in message.text
+
+
+@given(histories(), limits)
+def test_what_leaves_the_window_is_told_once_as_it_was(history: list[Message], limit: int):
+    window = Window(settings(limit), track=True)
+    left: dict[int, Message] = {}
+    for message in history:
+        window.add(message)
+        for one in window.take_evicted():
+            assert one.place not in left
+            left[one.place] = one.message
+    assert all(left[place] is history[place] for place in left)
+    assert len(left) + window.shown == len(history)
+
+
+def test_old_tool_results_go_first_then_whole_turns():
+    window = Window(settings(100, keep_results=1, low=0.5))
+    for number in range(3):
+        window.add(said("user", 3, f"u{number}."))
+        window.add(said("assistant", 1, tool_calls=(ToolCall(f"c{number}", "look", {"a": 1}),)))
+        window.add(said("tool", 16, f"r{number}.", tool_call_id=f"c{number}"))
+    kinds = [cut.kind for cut in window.cuts]
+    assert kinds == ["cleared", "dropped"]
+    assert texts(window)[0].startswith("u1.0") or texts(window)[0].startswith("u2.0")
+
+
+def test_the_middle_of_a_long_task_becomes_a_stub():
+    window = Window(settings(120, keep_results=0, low=0.6))
+    window.add(said("user", 5, "task"))
+    for number in range(20):
+        window.add(said("assistant", 4, f"a{number}."))
+    shown = texts(window)
+    assert shown[0].startswith("task0")
+    assert "earlier messages of this task were left out" in shown[1]
+    assert shown[-1].startswith("a19.")
+    stubs = [text for text in shown if "left out" in text]
+    assert len(stubs) == 1  # a stub of stubs counts what they stood for
+    count = int(stubs[0].split()[0].strip("["))
+    assert count + sum(text.startswith("a") for text in shown) == 20
+
+
+def test_a_question_too_large_for_the_window_is_shortened_not_lost():
+    window = Window(settings(60))
+    window.add(said("system", 5, "s"))
+    window.add(said("user", 500, "q"))
+    question = texts(window)[1]
+    assert question.startswith("q0 q1 ")
+    assert question.endswith(" q499")
+    assert "left out to fit the context" in question
+    assert window.tokens <= 60
+
+
+def test_megabytes_are_not_counted_whole():
+    counted: list[int] = []
+
+    def count(text: str) -> int:
+        counted.append(len(text))
+        return len(text) // 4
+
+    from agentperf_core.accounting.tokens import TokenCounter
+
+    window = Window(WindowSettings(max_tokens=1000, counter=TokenCounter(count)))
+    window.add(Message(role="user", text="word " * 2_000_000))
+    assert max(counted) < 100_000
+    assert window.tokens <= 1000
+
+
+def test_a_message_too_large_is_an_error_where_that_is_wanted():
+    window = Window(settings(60, oversize="error"))
+    with pytest.raises(ContextOverflow) as caught:
+        window.add(said("user", 500))
+    assert "there is room for 60; raise the limit" in str(caught.value)
+    assert (caught.value.needed > 60, caught.value.limit) == (True, 60)
+
+
+def test_a_function_may_make_a_large_message_smaller():
+    asked: list[int] = []
+
+    def compress(message: Message, room: int) -> Message:
+        asked.append(room)
+        return Message(role=message.role, text="in short")
+
+    window = Window(settings(60, oversize=compress))
+    window.add(said("user", 500))
+    assert texts(window) == ["in short"]
+    assert 0 < asked[0] <= 60
+
+
+def test_pinned_messages_stay_and_count():
+    window = Window(settings(80, pin=lambda message: "keep" in message.text))
+    window.add(said("user", 10, "keep"))
+    for number in range(12):
+        window.add(said("user", 5, f"u{number}."))
+        window.add(said("assistant", 5, f"a{number}."))
+    shown = texts(window)
+    assert shown[0].startswith("keep0")
+    assert shown[1].startswith("u")
+    assert window.tokens <= 80
+
+
+def test_room_for_what_stands_beside_grows_and_never_shrinks():
+    window = Window(settings(100))
+    for number in range(8):
+        window.add(said("user", 8, f"u{number}."))
+    before = window.tokens
+    window.reserve(60)
+    assert window.tokens <= 40 < before
+    window.reserve(10)
+    assert window.room == 40
+
+
+def test_what_no_step_can_make_fit_is_an_error():
+    window = Window(settings(40))
+    with pytest.raises(ContextOverflow, match="pin less"):
+        window.add(said("system", 60))
+
+
+def test_a_window_of_messages():
+    window = Window(WindowSettings(max_messages=6, low=0.5))
+    for number in range(20):
+        window.add(said("user", 1, f"u{number}."))
+        window.add(said("assistant", 1, f"a{number}."))
+        assert len(window.messages()) <= 6
+    assert texts(window)[0].startswith("u")
+
+
+def test_a_shortened_message_remembers_what_it_was():
+    origin = object()
+    window = Window(settings(60))
+    window.add(said("user", 500, origin=origin))
+    assert window.messages()[0].origin == Changed(origin)
+
+
+def test_a_conversation_that_comes_in_broken_is_repaired_and_followed():
+    sliding = SlidingWindow(settings(200))
+    asks = said("assistant", 1, tool_calls=(ToolCall("a", "look", {}),))
+    late = Message(role="tool", text="late", tool_call_id="a")
+    history = [said("user", 1), asks, said("user", 2, "x"), late]
+    view = sliding.view(history)
+    assert [one.kind for one in view.repairs] == ["moved_result"]
+    assert [one.role for one in view.messages] == ["user", "assistant", "tool", "user"]
+    more = sliding.view([*history, said("assistant", 1, "b")])
+    assert more.repairs == ()
+    assert [one.role for one in more.messages][-1] == "assistant"
+
+
+def test_an_edited_conversation_is_read_anew():
+    sliding = SlidingWindow(settings(200))
+    first = said("user", 1)
+    sliding.view([first, said("assistant", 1, "old"), said("user", 1, "x")])
+    view = sliding.view([first, said("assistant", 1, "new")])
+    assert [one.text for one in view.messages] == ["w0", "new0"]
+
+
+def test_conversations_are_remembered_up_to_a_bound():
+    sliding = SlidingWindow(settings(200), conversations=2)
+    for number in range(5):
+        sliding.view([said("user", 1, f"u{number}.")])
+    assert len(sliding._followed) == 2
+
+
+def test_only_new_messages_are_read():
+    read: list[int] = []
+    history = [said("user", 1, f"u{number}.") for number in range(10)]
+
+    def message_at(place: int) -> Message:
+        read.append(place)
+        return history[place]
+
+    sliding = SlidingWindow(settings(500))
+    sliding.follow(list(range(9)), message_at)
+    read.clear()
+    sliding.follow(list(range(10)), message_at)
+    assert read == [9]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said_"),
+    [
+        ({}, "bounded by max_tokens or by max_messages"),
+        ({"max_tokens": 5, "max_messages": 5}, "give one"),
+        ({"max_tokens": 0}, "max_tokens must be > 0"),
+        ({"max_tokens": 50, "low": 1.5}, "low is a share"),
+        ({"max_tokens": 50, "low": 0}, "low must be > 0"),
+        ({"max_tokens": 50, "reserve": 50}, "leaves no room"),
+        ({"max_tokens": 50, "reserve": -1}, "reserve must be >= 0"),
+        ({"max_tokens": 50, "oversize": "drop"}, "oversize is 'cut', 'error' or a function"),
+        ({"max_tokens": 50, "counter": 7}, "counter must be a TokenCounter"),
+    ],
+)
+def test_settings_that_mean_nothing(fields: dict[str, Any], said_: str):
+    with pytest.raises(ConfigError) as caught:
+        WindowSettings(**fields)
+    assert said_ in str(caught.value)
