@@ -1,11 +1,10 @@
 """Words of a conversation, searched: an index that grows turn by turn and needs no model.
 
 BM25 (Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework") with two additions that
-conversations reward, both chosen on three LoCoMo conversations (26, 30, 41) and flat around the
-choice: a turn gets half of its neighbours' scores, because an answer seldom repeats the words of its
-question; and the words of the best turns are asked for, too (pseudo relevance feedback, Lavrenko and
-Croft 2001). Evidence recall at 4,000 tokens 0.78 without, 0.83 with them; on two other
-conversations 0.79 and 0.82 (`benchmarks/memory_replay.py` measures the whole).
+conversations reward. A turn gets half of its neighbours' scores, because an answer seldom repeats
+the words of its question. And the words of the best turns are asked for, too (pseudo relevance
+feedback, Lavrenko and Croft 2001). Both were chosen on three LoCoMo conversations (26, 30, 41), and
+are flat around the choice.
 
 Own code because the packages for BM25 index a finished collection; one that grows must not be
 built anew with every turn.
