@@ -1,13 +1,16 @@
-"""Claim: a tool call through the executor costs at most 40 us above the bare tool; sync tools of an
-async run wait together and not in the event loop's six threads; a hung tool costs its siblings
-nothing; tools start while the model writes and nothing of the request is lost for it; equal calls
-are one call; and equal runs have equal prompts.
+"""Aim: a tool call through the executor costs at most 40 us above the bare tool; sync tools of an
+async run wait together and not in the event loop's six threads; a sync wrapper does not stop the
+loop; a hung tool costs its siblings nothing; tools start while the model writes and nothing of the
+request is lost for it; equal calls are one call; and equal runs have equal prompts.
 
 Each section is a module with a `figures()` function. Stock LangGraph, LangChain and LlamaIndex, and
-`eager-tools-langgraph` where it is installed, run in the same process in turn with ours, forwards
-and backwards. "half of them" is the middle half of the runs. "reached" compares the median with the
-goal; "best run only" says that the machine was too busy, or that ours is too slow. CPU time is that
-of the process; a wall time holds whatever else the machine does, so the load stands below.
+`eager-tools-langgraph` where it is installed, run in the same process in turn with ours, in random
+order. "half of them" is the middle half of the runs. "reached" compares the median with the goal;
+"best run only" says that the machine was too busy, or that ours is too slow. CPU time is that of
+the process; a wall time holds whatever else the machine does, so the load stands below.
+
+Whole agents have the framework's own work in their times, "cpu best ms": LlamaIndex's workflows
+copy the state of all calls that run at every event, and LangGraph makes a task of each call.
 
     python benchmarks/tools_latency.py --json out.json                 all of it, in six minutes
     python benchmarks/tools_latency.py --only early hung               some of it
@@ -19,8 +22,10 @@ import argparse
 import importlib
 import json
 import os
+import platform
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +43,14 @@ SECTIONS = {
     "order": "_tools_order",
 }
 
+PACKAGES = (
+    "langchain",
+    "langchain-core",
+    "langgraph",
+    "llama-index-core",
+    "llama-index-workflows",
+    "eager-tools-langgraph",
+)
 # What is said again of the rows that miss their goal.
 MISSED = ("what", "best_ms", "median_ms", "above_best_us", "above_median_us", "goal", "reached")
 
@@ -64,9 +77,22 @@ def main() -> None:
         print(f"### {name}\n\n{shown(rows) if rows else 'none'}\n")
     found |= summary
     found["load"] = {"from": min(loads), "to": max(loads), "processors": os.cpu_count()}
-    print(f"Load {min(loads):.1f} to {max(loads):.1f} on {os.cpu_count()} processors.")
+    found["versions"] = versions()
+    said = ", ".join(f"{name} {value}" for name, value in found["versions"].items())
+    print(f"Load {min(loads):.1f} to {max(loads):.1f} on {os.cpu_count()} processors; {said}.")
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that are compared."""
+    found: dict[str, str] = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def shown(rows: Sequence[Row]) -> str:
