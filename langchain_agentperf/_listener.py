@@ -197,10 +197,8 @@ class Listener(BaseCallbackHandler):
         """Close the tool's span; an error result that the tool made itself is an error too."""
         failed = getattr(output, "status", None) == "error"
         error = "the tool answered with an error" if failed else None
-        if MARK in event:  # the pack has answered in its place
-            self.recorder.end_lazily(run_id, _spans.answered_for, (event[MARK],), error)
-        else:
-            self.recorder.end_lazily(run_id, None, (), error)
+        said = event.get(MARK)  # by the pack, which has answered in its place
+        self.recorder.end_lazily(run_id, _spans.answered_for if said else None, (said,), error)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """Close the tool's span with what was raised."""
