@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -33,6 +31,7 @@ from langchain_agentperf import (
     ToolCacheMiddleware,
     latency_callback,
 )
+from tests.core.flight_tools import WatchedFlight
 from tests.langchain.scripted_models import ScriptedChat, call, say
 from tests.langchain.tool_agents import Run, agent, ask, each_way, gone_through, invoke, results
 
@@ -445,32 +444,28 @@ async def test_the_next_call_has_what_was_fetched_behind_a_stale_result():
 
 
 class Crowd:
-    """A tool that answers only once so many callers wait for it."""
+    """A tool that answers only once so many callers are there."""
 
-    def __init__(self, cache: ToolResultCache, waiting: int) -> None:
-        self.cache, self.waiting, self.ran = cache, waiting, 0
+    def __init__(self, callers: int) -> None:
+        self.callers, self.ran = callers, 0
+        self.flight = WatchedFlight()
+        self.cache = ToolResultCache()
+        self.cache._flight = self.flight
         self.tool = StructuredTool.from_function(self.search)
 
     def search(self, query: str) -> str:
         """Search."""
         self.ran += 1
-        slots = self.cache._flight._slots
-        # Bounded: threads that wait for ever would keep the test from failing, too.
-        until = time.monotonic() + 30
-        while sum(slot.waiting for slot in [*slots.values()]) < self.waiting:
-            if time.monotonic() > until:
-                break
-            os.sched_yield()
+        self.flight.wait_for(self.callers)
         return "found"
 
 
 @pytest.mark.parametrize("use_async", [False, True], ids=["threads", "tasks"])
 def test_a_hundred_agents_with_one_question_run_the_tool_once(use_async: bool):
     """Read-only, and nothing is kept: what is not asked at the same time is asked anew."""
-    cache = ToolResultCache()
-    crowd = Crowd(cache, 99)
+    crowd = Crowd(100)
     policies = {"search": ToolPolicy(read_only=True)}
-    kept = ToolCacheMiddleware(cache=cache, policies=policies, ttl_s=None)
+    kept = ToolCacheMiddleware(cache=crowd.cache, policies=policies, ttl_s=None)
     model = ask(("search", {"query": "x"}))
     runner = agent(model, [crowd.tool], ParallelToolsMiddleware(), kept)
     if use_async:

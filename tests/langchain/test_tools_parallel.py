@@ -22,6 +22,7 @@ from agentperf_core.errors import ConfigError
 from agentperf_core.toolpolicy import ToolPolicy, tool_policy
 from agentperf_core.tools import ToolExecutor
 from langchain_agentperf import ParallelToolsMiddleware
+from tests.core.flight_tools import WatchedFlight
 from tests.langchain.tool_agents import Run, agent, ask, each_way, invoke, results, tool_mark
 
 SOON = ToolPolicy(timeout_s=0.05)
@@ -378,15 +379,14 @@ def test_calls_of_an_exclusive_group_run_one_by_one_in_their_order(run: Run):
 def test_equal_calls_of_one_message_are_one_if_the_tool_may_be_called_again():
     """One runs and the other waits for it; both have a message of their own."""
     parallel = ParallelToolsMiddleware(policies={"search": ToolPolicy(read_only=True)})
-    flight = parallel._managed._siblings._flight._flight
+    flight = parallel._managed._siblings._flight._flight = WatchedFlight()
     ran: list[int] = []
 
     @tool
     def search(query: str) -> str:
         """Search."""
         ran.append(1)
-        while not any(slot.waiting for slot in [*flight._slots.values()]):
-            pass  # until the other call waits for this one; the test's time-out bounds it
+        flight.wait_for(2)
         return "found"
 
     model = ask(("search", {"query": "x"}), ("search", {"query": "x"}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,9 @@ from agentperf_core.telemetry import SpanKind
 from agentperf_core.toolpolicy import ToolPolicy, tool_policy
 from agentperf_core.tools import ToolExecutor as CoreExecutor
 from langchain_agentperf import LatencyCallbackHandler, ToolExecutor, latency_callback
+from tests.core.flight_tools import WatchedFlight
 from tests.langchain.scripted_models import ScriptedChat, call, say
-from tests.langchain.tool_agents import tool_mark
+from tests.langchain.tool_agents import tool_mark, until
 
 READS = ToolPolicy(read_only=True)
 
@@ -198,38 +198,30 @@ def test_writes_and_reads_of_one_resource_keep_their_order(go: Go):
 
 
 class Crowd:
-    """A tool that answers only once so many callers wait for it."""
+    """A tool that answers only once so many callers are there."""
 
-    def __init__(self, waiting: int, *, use_async: bool) -> None:
-        self.waiting, self.ran = waiting, 0
+    def __init__(self, callers: int, *, use_async: bool) -> None:
+        self.callers, self.ran = callers, 0
         run = self.asearch if use_async else None
         self.tool = StructuredTool.from_function(self.search, coroutine=run)
-        self.slots: dict[Any, Any] = {}
-
-    @property
-    def full(self) -> bool:
-        return sum(slot.waiting for slot in [*self.slots.values()]) >= self.waiting
+        self.flight = WatchedFlight()
 
     def search(self, query: str) -> str:
         """Search."""
         self.ran += 1
-        while not self.full:
-            os.sched_yield()  # the test's time-out bounds it
+        self.flight.wait_for(self.callers)
         return "found"
 
     async def asearch(self, query: str) -> str:
-        self.ran += 1
-        while not self.full:  # noqa: ASYNC110 - nothing announces it
-            await asyncio.sleep(0)
-        return "found"
+        return await asyncio.to_thread(self.search, query)
 
 
 @pytest.mark.parametrize("how", ["one message", "threads", "tasks", "tasks, async tool"])
 def test_a_hundred_equal_calls_run_a_read_only_tool_once(how: str):
     """Nothing is kept, and none of them waits for a place: there are fewer places than calls."""
-    crowd = Crowd(99, use_async="async tool" in how)
+    crowd = Crowd(100, use_async="async tool" in how)
     executor = ToolExecutor([crowd.tool], policies={"search": READS}, max_concurrency=8)
-    crowd.slots = executor._sharing._keeper.cache._flight._slots
+    executor._sharing._keeper.cache._flight = crowd.flight
     one = asking(("search", {"query": "x"}))
 
     async def tasks() -> list[Any]:
@@ -246,8 +238,7 @@ def test_a_hundred_equal_calls_run_a_read_only_tool_once(how: str):
     assert [message.text for message in messages] == ["found"] * 100
     assert crowd.ran == 1
     assert executor.executor.stats().cached == 99
-    executor.invoke(asking(("look", {"at": 1})))
-    assert len(crowd.slots) == 0
+    assert len(crowd.flight) == 0
 
 
 @both
@@ -395,8 +386,7 @@ def test_waiting_for_a_place_is_a_span_of_the_chain():
     def work(at: int) -> str:
         """Work."""
         first.append(at)
-        while len(first) == 1 and not core.limits.waiting:
-            os.sched_yield()
+        until(lambda: len(first) > 1 or core.limits.waiting)
         return "done"
 
     model = ScriptedChat(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -33,6 +32,7 @@ from tests.langchain.tool_agents import (
     invoke,
     results,
     tool_mark,
+    until,
 )
 
 
@@ -250,8 +250,7 @@ def test_the_report_shows_who_waited_for_a_place():
     def work(at: int) -> str:
         """Work."""
         first.append(at)
-        while len(first) == 1 and not executor.limits.waiting:
-            os.sched_yield()  # the test's time-out bounds it
+        until(lambda: len(first) > 1 or executor.limits.waiting)
         return "done"
 
     parallel = ParallelToolsMiddleware(executor=executor)

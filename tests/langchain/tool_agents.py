@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -81,6 +82,19 @@ each_way = pytest.mark.parametrize("run", EVERY, ids=lambda run: run.__name__)
 
 def results(messages: Sequence[BaseMessage]) -> list[ToolMessage]:
     return [message for message in messages if isinstance(message, ToolMessage)]
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Let other threads go on until something holds that nobody announces.
+
+    Bounded, since a thread that waits for ever would keep a failing test from ending; and without
+    spinning, which would keep the others from running.
+    """
+    patience, moment = 30_000, threading.Event()
+    while not holds():
+        patience -= 1
+        assert patience, "it never came to hold"
+        moment.wait(0.001)
 
 
 def tool_mark(message: BaseMessage) -> dict[str, Any]:

@@ -8,6 +8,7 @@ gets an identity of its own, which holds as long as this process.
 from __future__ import annotations
 
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -80,16 +81,19 @@ def _holder(function: Callable[..., Any]) -> object:
 
 # By address, since objects that are equal may do different things; a dead one frees its address.
 _salts: dict[int, tuple[weakref.ref[object], str]] = {}
+# Two threads that ask first must not draw two salts. Re-entrant for the garbage collector.
+_lock = threading.RLock()
 
 
 def _salt(holder: object) -> str:
-    found = _salts.get(id(holder))
-    if found is not None and found[0]() is holder:
-        return found[1]
-    address, salt = id(holder), uuid4().hex
-    with suppress(TypeError):  # an object without weak references gets another salt every time
-        _salts[address] = weakref.ref(holder, lambda gone: _forget(address, gone)), salt
-    return salt
+    with _lock:
+        found = _salts.get(id(holder))
+        if found is not None and found[0]() is holder:
+            return found[1]
+        address, salt = id(holder), uuid4().hex
+        with suppress(TypeError):  # an object without weak references gets another salt every time
+            _salts[address] = weakref.ref(holder, lambda gone: _forget(address, gone)), salt
+        return salt
 
 
 def _forget(address: int, gone: weakref.ref[object]) -> None:
