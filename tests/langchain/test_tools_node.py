@@ -21,7 +21,7 @@ from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools import ToolExecutor
 from langchain_agentperf import PerfToolNode
 from tests.langchain.scripted_models import call, say
-from tests.langchain.tool_agents import results, tool_mark
+from tests.langchain.tool_agents import counted_work, results, tool_mark
 
 
 @tool
@@ -113,19 +113,7 @@ def test_sync_tools_run_all_at_once(go: Go):
 
 
 def test_the_callers_own_limit_of_threads_holds():
-    running, most = [0], [0]
-    lock = threading.Lock()
-
-    @tool
-    def work(at: int) -> str:
-        """Work."""
-        with lock:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-        with lock:
-            running[0] -= 1
-        return "done"
-
+    work, most = counted_work()
     message = asking(*[("work", {"at": n}) for n in range(12)])
     invoke(graph(PerfToolNode([work])), message, {"max_concurrency": 1})
     assert most == [1]

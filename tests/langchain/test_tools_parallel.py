@@ -23,7 +23,16 @@ from agentperf_core.toolpolicy import ToolPolicy, tool_policy
 from agentperf_core.tools import ToolExecutor
 from langchain_agentperf import ParallelToolsMiddleware
 from tests.core.flight_tools import WatchedFlight
-from tests.langchain.tool_agents import Run, agent, ask, each_way, invoke, results, tool_mark
+from tests.langchain.tool_agents import (
+    Run,
+    agent,
+    ask,
+    counted_work,
+    each_way,
+    invoke,
+    results,
+    tool_mark,
+)
 
 SOON = ToolPolicy(timeout_s=0.05)
 
@@ -269,16 +278,7 @@ async def test_a_tool_of_one_string_is_off_loaded_too():
 @each_way
 def test_one_executor_may_serve_several_agents_and_its_limits_hold_for_all(run: Run):
     executor = ToolExecutor(max_concurrency=1)
-    running, most = [0], [0]
-
-    @tool
-    def work(at: int) -> str:
-        """Work."""
-        running[0] += 1
-        most[0] = max(most[0], running[0])
-        running[0] -= 1
-        return "done"
-
+    work, most = counted_work()
     model = ask(*[("work", {"at": n}) for n in range(6)])
     for _ in range(2):
         run(agent(model, [work], ParallelToolsMiddleware(executor=executor)))
@@ -288,19 +288,7 @@ def test_one_executor_may_serve_several_agents_and_its_limits_hold_for_all(run: 
 
 @each_way
 def test_a_tool_with_one_place_runs_one_call_at_a_time(run: Run):
-    running, most = [0], [0]
-    lock = threading.Lock()
-
-    @tool
-    def work(at: int) -> str:
-        """Work."""
-        with lock:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-        with lock:
-            running[0] -= 1
-        return "done"
-
+    work, most = counted_work()
     parallel = ParallelToolsMiddleware(policies={"work": ToolPolicy(max_concurrency=1)})
     found = results(run(agent(ask(*[("work", {"at": n}) for n in range(12)]), [work], parallel)))
     assert len(found) == 12

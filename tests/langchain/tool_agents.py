@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.tools import BaseTool, tool
 
 from tests.langchain.scripted_models import ScriptedChat, call, say
 
@@ -19,11 +20,13 @@ __all__ = [
     "Run",
     "agent",
     "ask",
+    "counted_work",
     "each_way",
     "gone_through",
     "invoke",
     "results",
     "tool_mark",
+    "until",
 ]
 
 GO: Any = {"messages": [HumanMessage("go")]}
@@ -82,6 +85,24 @@ each_way = pytest.mark.parametrize("run", EVERY, ids=lambda run: run.__name__)
 
 def results(messages: Sequence[BaseMessage]) -> list[ToolMessage]:
     return [message for message in messages if isinstance(message, ToolMessage)]
+
+
+def counted_work() -> tuple[BaseTool, list[int]]:
+    """A tool, and in a list the most calls of it that ran at once."""
+    running, most = [0], [0]
+    lock = threading.Lock()
+
+    @tool
+    def work(at: int) -> str:
+        """Work."""
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        with lock:
+            running[0] -= 1
+        return "done"
+
+    return work, most
 
 
 def until(holds: Callable[[], object]) -> None:
