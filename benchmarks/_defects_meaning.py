@@ -147,7 +147,9 @@ def gptcache() -> Generator[Any]:
                 pre_embedding_func=last_content,
                 embedding_func=lambda text, **_: _single(MiniLM().embed_query(text)),
                 data_manager=get_data_manager(
-                    CacheBase("sqlite"), VectorBase("faiss", dimension=384)
+                    CacheBase("sqlite"),
+                    # Written once more when the process ends, when the folder is gone.
+                    VectorBase("faiss", dimension=384, index_path=os.devnull),
                 ),
                 similarity_evaluation=SearchDistanceEvaluation(),
             )

@@ -357,6 +357,28 @@ def test_save_html_writes_the_page_of_a_recorded_run(tmp_path):
     assert "1.00 s" in text
 
 
+def served_at(at, cache, usage=None):
+    return span(f"hit-{at}", "root", at, at + 0.1, kind=SpanKind.CACHE, cache=cache, usage=usage)
+
+
+def test_results_of_tools_have_a_row_and_a_rate_of_their_own():
+    """They stood as "unknown" and were counted as if each had saved a model call."""
+    hits = [
+        served_at(1, {"outcome": "hit", "tier": "exact", "of": "llm"}),
+        served_at(2, {"outcome": "hit", "tool": "get_order", "of": "tool"}),
+    ]
+    made = [
+        span("llm-1", "root", 3, 4, kind=SpanKind.LLM),
+        span("tool-1", "root", 4, 5, kind=SpanKind.TOOL),
+        span("tool-2", "root", 5, 6, kind=SpanKind.TOOL),
+    ]
+    html = page(run(span("root", None, 0, 9, kind=SpanKind.AGENT), *hits, *made))
+    panel = html.partition("Answers from the cache")[2].partition("<h2>")[0]
+    assert "tool result</t" in panel
+    assert "unknown" not in panel
+    assert "Hit rate 50 %: 1 answer served, 1 model call made; 33 %: 1 tool result" in panel
+
+
 def test_the_panel_of_the_cache_has_a_row_per_tier():
     """Who runs several tiers sees which of them earns its keep."""
     served = [
@@ -364,18 +386,7 @@ def test_the_panel_of_the_cache_has_a_row_per_tier():
         {"outcome": "coalesced", "tier": "exact", "saved_s": 1.0},
         {"outcome": "hit", "tier": "semantic", "stale": True, "saved_s": 4.0, "age_s": 60.0},
     ]
-    hits = [
-        span(
-            f"hit-{n}",
-            "root",
-            n,
-            n + 0.1,
-            kind=SpanKind.CACHE,
-            cache=cache,
-            usage=Usage(output_tokens=5),
-        )
-        for n, cache in enumerate(served)
-    ]
+    hits = [served_at(n, cache, Usage(output_tokens=5)) for n, cache in enumerate(served)]
     html = page(run(span("root", None, 0, 9, kind=SpanKind.AGENT), *hits))
     panel = html.partition("Answers from the cache")[2].partition("<h2>")[0]
     cells = re.findall(r"<t[dh](?: scope=\"row\")?>([^<]*)</t", panel)

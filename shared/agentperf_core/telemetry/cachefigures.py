@@ -17,7 +17,8 @@ class TierFigures:
     """The hits of one tier of the caches.
 
     Attributes:
-        tier: which one, such as `"exact"`, `"normalised"` or `"semantic"`.
+        tier: which one, such as `"exact"`, `"normalised"` or `"semantic"`; `"tool result"` for
+            results of tools, which have no tiers.
         hits: answers that were served.
         coalesced: those of them that were shared with an equal call in flight.
         stale: those of them that were past their time.
@@ -43,7 +44,7 @@ def tier_figures(hits: Iterable[Span]) -> tuple[TierFigures, ...]:
     """
     by_tier: dict[str, list[Span]] = {}
     for span in hits:
-        by_tier.setdefault(str(_said(span).get("tier", "unknown")), []).append(span)
+        by_tier.setdefault(_tier(_said(span)), []).append(span)
     found = (_figures(tier, spans) for tier, spans in by_tier.items())
     return tuple(sorted(found, key=lambda one: (-one.hits, one.tier)))
 
@@ -64,6 +65,10 @@ def _figures(tier: str, spans: list[Span]) -> TierFigures:
         saved_usage=usage,
         oldest_s=max(ages, default=None),
     )
+
+
+def _tier(said: Mapping[str, Any]) -> str:
+    return str(said.get("tier", "tool result" if said.get("of") == "tool" else "unknown"))
 
 
 def _said(span: Span) -> Mapping[str, Any]:

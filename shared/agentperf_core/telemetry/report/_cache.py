@@ -21,15 +21,26 @@ def cache_panel(report: RunFigures) -> str:
         return ""
     head = ["tier", "answers", "in flight", "stale", "time saved", "tokens saved", "oldest"]
     rows = [_row(tier) for tier in report.cache_tiers]
-    hits, calls = len(report.cache_hits), len(report.llm_calls)
-    rate = fmt.share(hits / (hits + calls))
+    of_tools = sum((span.cache or {}).get("of") == "tool" for span in report.cache_hits)
+    rates = [
+        _rate("answer", len(report.cache_hits) - of_tools, "model call", len(report.llm_calls)),
+        _rate("tool result", of_tools, "tool call", len(report.tool_calls)),
+    ]
     return (
         f"<h2>Answers from the cache</h2>\n{html_table(head, rows)}\n"
-        f'<p class="note">Hit rate {rate}: {fmt.plural(hits, "answer")} '
-        f"served, {fmt.plural(calls, 'model call')} made. Time and tokens are those of the calls "
-        "that made the answers. In flight: shared with an equal call that was under way. Stale: "
-        "past its time, served while a new one was made or because the call failed.</p>"
+        f'<p class="note">Hit rate {"; ".join(filter(None, rates))}. Time and tokens are those of '
+        "the calls that made the answers. In flight: shared with an equal call that was under "
+        "way. Stale: past its time, served while a new one was made or because the call "
+        "failed.</p>"
     )
+
+
+def _rate(what: str, hits: int, call: str, calls: int) -> str:
+    """Of models and of tools each on its own: a tool's result stands for no model call."""
+    if not hits:
+        return ""
+    share = fmt.share(hits / (hits + calls))
+    return f"{share}: {fmt.plural(hits, what)} served, {fmt.plural(calls, call)} made"
 
 
 def _row(tier: TierFigures) -> list[str]:
