@@ -79,7 +79,7 @@ def main() -> None:
     kept = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
     body, line, by_hand = kept.partition(BY_HAND)
     old = {part.partition("`")[0]: part for part in body.split("\n## `python ")[1:]}
-    sections = [header()]
+    sections = [HEADER]
     for claim, command in (*((None, f"benchmarks/{script}") for script in SCRIPTS), *COMMANDS):
         wanted = not only or any(word in command for word in only)
         if wanted and (DATA not in command or "AGENTPERF_DATA" in os.environ):
@@ -97,20 +97,27 @@ def docstring(command: str) -> str:
     return ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
 
 
-def header() -> str:
+HEADER = (
+    "# Results\n\n"
+    "Made by `make bench`. Ratios are medians of alternating pairs in one process, with their "
+    "95 % bootstrap interval; absolute times belong to this machine. Each section says when and "
+    "with what it was made."
+)
+
+
+def made_with() -> str:
+    """Day, machine, load and versions: sections are made on different days."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     load = os.getloadavg()[0]
     return (
-        "# Results\n\n"
-        "Made by `make bench`. Ratios are medians of alternating pairs in one process, with their "
-        "95 % bootstrap interval; absolute times belong to this machine.\n\n"
-        f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, Python {platform.python_version()}, "
+        f"Made on {dt.datetime.now(dt.UTC):%Y-%m-%d}, Python {platform.python_version()}, "
         f"{os.cpu_count()} CPUs ({platform.machine()}), load {load:.1f} at the start; {packages}."
     )
 
 
 def section(claim: str, command: str, *, fenced: bool = False) -> str:
     print(f"running python {command}", flush=True)
+    made = made_with()
     done = subprocess.run(
         [sys.executable, *os.path.expandvars(command).split()],
         cwd=HERE.parent,
@@ -123,7 +130,7 @@ def section(claim: str, command: str, *, fenced: bool = False) -> str:
     output = done.stdout.strip()
     if fenced:
         output = f"```text\n{output}\n```"
-    return f"## `python {command}`\n\n{claim}\n\n{output}"
+    return f"## `python {command}`\n\n{claim}\n\n{output}\n\n{made}"
 
 
 if __name__ == "__main__":
