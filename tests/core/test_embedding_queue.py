@@ -125,6 +125,39 @@ def test_a_text_is_encoded_once_for_all_who_ask_at_once(
     assert encoder.batches == [["same"]]
 
 
+def test_several_texts_can_be_begun_at_once(questions: QuestionEmbedder, encoder: Encoder):
+    run(questions.vector("known"))
+    vectors = questions.submit_all(["known", "new", "new"]).result(30)
+    assert [
+        vector is questions.peek(text)
+        for vector, text in zip(vectors, ("known", "new", "new"), strict=True)
+    ] == [True] * 3
+    with pytest.raises(VectorError):
+        questions.submit_all(["good", "x" * 10_000]).result(30)
+
+
+def test_what_waits_for_several_texts_is_held_by_nobody_afterwards(
+    questions: QuestionEmbedder, encoder: Encoder
+):
+    """Without the garbage collector: a look-up holds its cache, and a cache ends its threads."""
+
+    class Waiting:
+        def done(self, _: object) -> None:
+            finished.set()
+
+    finished, waiting = threading.Event(), Waiting()
+    gone = weakref.ref(waiting)
+    gc.disable()
+    try:
+        questions.submit_all(["question", "parent"]).add_done_callback(waiting.done)
+        assert finished.wait(30)
+        run(questions.vector("the next one"))  # the thread is done with the ones before
+        del waiting
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_a_sync_encoder_works_in_one_named_daemon_thread(
     questions: QuestionEmbedder, encoder: Encoder
 ):

@@ -13,7 +13,7 @@ import pytest
 from semantic_tools import Answer, Codec, Desk, asked, bag_of_words, minilm
 
 from agentperf_core.cache import CachePolicy, MemoryStore
-from agentperf_core.cache.answers import CacheRequest
+from agentperf_core.cache.answers import CacheRequest, Question
 from agentperf_core.cache.embedding.queue import QuestionEmbedder
 from agentperf_core.cache.requests.build import build_request
 from agentperf_core.cache.requests.keys import MessageParts
@@ -306,6 +306,101 @@ class TestRaces:
         assert decided(answer)[0] == "miss"
         gate.embedding.set()
         await asyncio.to_thread(cache.drain)
+
+    async def test_a_miss_does_not_even_wake_the_event_loop(self, monkeypatch: pytest.MonkeyPatch):
+        """Search and verdict come where the question is encoded; only a hit is worth telling."""
+        cache, desk = made(), Desk()
+        await aask(cache, desk, asked(CARD), CARD)
+        begun: list[Any] = []
+        begin = cache.tier.begin
+
+        def kept(question: Question) -> Any:
+            begun.append(begin(question))
+            return begun[0]
+
+        monkeypatch.setattr(cache.tier, "begin", kept)
+        loop = asyncio.get_running_loop()
+        wake, woken = loop.call_soon_threadsafe, list[Any]()
+
+        def counted(*args: Any, **options: Any) -> Any:
+            woken.append(args)
+            return wake(*args, **options)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+
+        async def slow(text: str) -> Answer:
+            await asyncio.sleep(0)
+            begun[0].result(30)  # stops the event loop, which nobody misses
+            return desk.reply(text)
+
+        call = Step(desk.reply, slow, "x")
+        answer = await arun(cache.answer(asked("Is the moon far from here?"), call, Codec()))
+        assert decided(answer)[0] == "miss"
+        assert answer.decision is not None
+        assert answer.decision.score is not None, "what was found is on record all the same"
+        assert not woken
+
+    async def test_a_call_that_answers_first_leaves_the_verdict_to_the_lesson(
+        self, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A question that was judged twice would count twice."""
+        gate = Gate()
+        cache, desk = made(gate.embed), Desk()
+        await aask(cache, desk, asked(CARD), CARD)
+        judged: list[str] = []
+        judge = cache.tier.acceptance.judge
+
+        def counted(question: Any, candidates: Any) -> Any:
+            judged.append(question.text)
+            return judge(question, candidates)
+
+        monkeypatch.setattr(cache.tier.acceptance, "judge", counted)
+        gate.embedding.clear()
+        call = Step(desk.reply, desk.areply, "x")
+        await arun(cache.answer(asked(CARD_AGAIN), call, Codec()))
+        gate.embedding.set()
+        await asyncio.to_thread(cache.drain)
+        assert judged == [CARD_AGAIN]
+
+    async def test_a_call_that_answers_amid_the_verdict_leaves_it_to_the_lesson(
+        self, monkeypatch: pytest.MonkeyPatch
+    ):
+        cache, desk = made(), Desk()
+        await aask(cache, desk, asked(CARD), CARD)
+        judged: list[str] = []
+        judging, answered = threading.Event(), threading.Event()
+        judge = cache.tier.acceptance.judge
+
+        def slow(question: Any, candidates: Any) -> Any:
+            judged.append(question.text)
+            judging.set()
+            assert answered.wait(30)
+            return judge(question, candidates)
+
+        monkeypatch.setattr(cache.tier.acceptance, "judge", slow)
+
+        async def reply(text: str) -> Answer:
+            await asyncio.to_thread(judging.wait, 30)
+            return desk.reply(text)
+
+        await arun(cache.answer(asked(CARD_AGAIN), Step(desk.reply, reply, "x"), Codec()))
+        answered.set()
+        await asyncio.to_thread(cache.drain)
+        assert judged == [CARD_AGAIN]
+
+    async def test_a_call_that_fails_does_not_wait_for_a_hanging_encoder(self):
+        gate = Gate()
+        cache, desk = made(gate.embed), Desk()
+        await aask(cache, desk, asked(CARD), CARD)
+        cache.tier.patience_s = 0.01
+        gate.embedding.clear()
+
+        async def refused(_: str) -> Answer:
+            raise ConnectionError
+
+        with pytest.raises(ConnectionError):
+            await arun(cache.answer(asked(CARD_AGAIN), Step(desk.reply, refused, "x"), Codec()))
+        gate.embedding.set()
 
     async def test_a_hit_cancels_the_call_that_was_begun_and_says_so(self):
         cache, desk = made(), Desk()

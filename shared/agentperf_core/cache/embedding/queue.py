@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
+from itertools import count
 
 from agentperf_core.cache.embedding.book import VectorBook
 from agentperf_core.cache.embedding.embedders import as_embedder, is_only_async
@@ -140,6 +141,24 @@ class QuestionEmbedder:
             others may wait for the same text.
         """
         return self._begin((text,))[0]
+
+    def submit_all(self, texts: Sequence[str]) -> Future[list[Vector]]:
+        """Like `submit`, for several texts; done when all of them are."""
+        futures = self._begin(texts)
+        done, left = Future[list[Vector]](), count(len(futures) - 1, -1)
+
+        def landed(_: Future[Vector]) -> None:
+            if next(left):
+                return
+            try:
+                done.set_result([future.result() for future in futures])
+            except VectorError as error:
+                done.set_exception(error)
+            futures.clear()  # they hold this function: a circle would keep whoever waits alive
+
+        for future in list(futures):
+            future.add_done_callback(landed)
+        return done
 
     def close(self) -> None:
         """End the thread; who asks from now on, or still waits, gets a `VectorError`."""

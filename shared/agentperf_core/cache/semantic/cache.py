@@ -16,9 +16,9 @@ from agentperf_core.cache.semantic.acceptance import Acceptance
 from agentperf_core.cache.semantic.aliases import Aliases
 from agentperf_core.cache.semantic.guards import GuardProfile
 from agentperf_core.cache.semantic.lessons import Agreement, Kept
-from agentperf_core.cache.semantic.looked import Looked
+from agentperf_core.cache.semantic.looked import found_so_far
 from agentperf_core.cache.semantic.memory import SemanticMemory
-from agentperf_core.cache.semantic.race import Answered, Race, checked_race, race
+from agentperf_core.cache.semantic.race import Answered, Race, Rival, checked_race, race
 from agentperf_core.cache.semantic.serving import Mode, Serving
 from agentperf_core.cache.semantic.shared import IndexPlace, SharedQuestions
 from agentperf_core.cache.semantic.tier import SemanticTier
@@ -168,18 +168,20 @@ class SemanticCache(Serving):
         hit = yield from self.asked_before(lease, codec)
         if hit is not None:
             return hit
+        begin = partial(self.begin, lease, question)
         if self.mode == "shadow":
-            self.tier.begin(question)
-            return (yield from call)
+            looking = begin()
+            try:
+                return (yield from call)
+            finally:
+                looking.cancel()
         if live or self._race == "never":
             hit = yield from self.searched(lease, question, codec)
             return (yield from call) if hit is None else hit
-        won = yield from race(
-            call,
-            lambda begun: self.searched(lease, question, codec, abandoned=begun),
-            threads=self._race == "always",
-            begin=partial(self.tier.begin, question),
-        )
+        serve = partial(self.found, lease, question, codec)
+        rival = Rival(begin, serve, self.tier.patience_s)
+        look = partial(self.searched, lease, question, codec)
+        won = yield from race(call, rival, look=look, threads=self._race == "always")
         return won.answer if isinstance(won, Answered) else won
 
     def ended(
@@ -189,9 +191,9 @@ class SemanticCache(Serving):
         question = lease.request.question
         if question is None or lease.request.key is None:
             return decision
-        looked = lease.memo if isinstance(lease.memo, Looked) else None
+        looked, looking = found_so_far(lease.memo)
         try:
-            if looked is None and self.tier.knows(question):
+            if looked is None and looking is None and self.tier.knows(question):
                 looked = self.tier.glance(question)
             facts = codec.facts(answer)
             said = None if facts.tool_calls else facts.text
@@ -200,7 +202,7 @@ class SemanticCache(Serving):
             said = None
         stored = lease.request.key if decision.outcome == "miss" else ""
         kept = Kept(stored, self._policy(lease.request).keep_s, lease.request.tags)
-        self.tier.learn(question, kept, said, looked)
+        self.tier.learn(question, kept, said, looked or looking)
         if looked is None or decision.outcome != "miss":
             return decision
         verdict = looked.verdict

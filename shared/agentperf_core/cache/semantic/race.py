@@ -10,22 +10,20 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
+from agentperf_core.cache.semantic.looked import Looking, worth_telling
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, Step, arun, run
 
-__all__ = ["Answered", "Race", "checked_race", "race"]
+__all__ = ["Answered", "Race", "Rival", "checked_race", "race"]
 
 T = TypeVar("T")
 H = TypeVar("H")
-
-
-Look: TypeAlias = "Callable[[bool], Flow[H | None]]"
-"""The look-up; is told whether the call has been begun, so that a hit gives it up."""
 
 Race: TypeAlias = Literal["awaited", "always", "never"]
 """Which calls are begun while their question is still looked up."""
@@ -50,35 +48,49 @@ class Answered(Generic[T]):
     answer: T
 
 
+@dataclass(frozen=True, slots=True)
+class Rival(Generic[H]):
+    """A look-up beside a call.
+
+    Attributes:
+        begin: begins to look; not called before the call is out.
+        serve: gives what was found, or waits for it if that is not known yet; must not raise, and
+            must end.
+        patience_s: seconds after which a look-up that has not ended is left to `serve`.
+    """
+
+    begin: Callable[[], Looking]
+    serve: Callable[[Looking], Flow[H | None]]
+    patience_s: float
+
+
 def race(
-    call: Step[T], look: Look[H], *, threads: bool, begin: Callable[[], Future[Any]]
+    call: Step[T], rival: Rival[H], *, look: Callable[[], Flow[H | None]], threads: bool
 ) -> Step[Answered[T] | H]:
-    """Make the call and look meanwhile; what `look` finds before the call has answered is taken.
+    """Make the call and look meanwhile; what is found before the call has answered is taken.
 
     A call that fails at once has not answered: then the look-up goes on, and what it finds is given
     in place of the error.
 
     Args:
         call: the model call.
-        look: the look-up; it must not raise, and must end.
+        rival: the look-up beside it.
+        look: looks and serves before the call, where that is not awaited; must not raise.
         threads: also begin calls that are not awaited, in a thread.
-        begin: for these: gets ready what `look` would wait for, and says when it is.
 
     Raises:
         BaseException: what the call raised.
     """
-    if threads:
-        return Step(partial(_race, begin), _arace, call, look)
-    return Step(_in_turn, _arace, call, look)
+    return Step(_race if threads else partial(_in_turn, look), _arace, call, rival)
 
 
-def _in_turn(call: Step[T], look: Look[H]) -> Answered[T] | H:
-    found = run(look(False))
+def _in_turn(look: Callable[[], Flow[H | None]], call: Step[T], _: Rival[H]) -> Answered[T] | H:
+    found = run(look())
     return Answered(call.sync(*call.args)) if found is None else found
 
 
-def _race(begin: Callable[[], Future[Any]], call: Step[T], look: Look[H]) -> Answered[T] | H:
-    ready = begin()
+def _race(call: Step[T], rival: Rival[H]) -> Answered[T] | H:
+    looking = rival.begin()
     calling = Future[T]()
     context = copy_context()
 
@@ -89,29 +101,65 @@ def _race(begin: Callable[[], Future[Any]], call: Step[T], look: Look[H]) -> Ans
             calling.set_exception(error)
 
     threading.Thread(target=work, name="agentperf-raced-call", daemon=True).start()
-    wait((calling, ready), return_when=FIRST_COMPLETED)
+    both: list[Future[Any]] = [calling, looking]
+    wait(both, return_when=FIRST_COMPLETED)
     if not _answered(calling):
-        found = run(look(True))
+        found = run(rival.serve(looking))
         if found is not None:
             return found
+    looking.cancel()
     return Answered(calling.result())
 
 
-async def _arace(call: Step[T], look: Look[H]) -> Answered[T] | H:
+async def _arace(call: Step[T], rival: Rival[H]) -> Answered[T] | H:
     calling = asyncio.ensure_future(call.async_(*call.args))
-    looking = asyncio.ensure_future(arun(look(True)))
     try:
-        await asyncio.wait((calling, looking), return_when=asyncio.FIRST_COMPLETED)
-        if not _answered(calling):
-            found = await looking
-            if found is not None:
-                return found
-        return Answered(await calling)
+        await asyncio.sleep(0)  # the call goes out first
+        looking = rival.begin()
+        try:
+            found = await _found(calling, looking, rival)
+        finally:
+            looking.cancel()
+        return Answered(await calling) if found is None else found
     finally:
-        for task in (calling, looking):
-            if not task.done():
-                task.cancel()
-            task.add_done_callback(_seen)
+        _give_up(calling)
+
+
+async def _found(calling: asyncio.Future[Any], looking: Looking, rival: Rival[H]) -> H | None:
+    """What is found before the call has answered."""
+    loop = asyncio.get_running_loop()
+    worth_it = loop.create_future()
+    looking.add_done_callback(partial(_tell, loop, worth_it))
+    serving = asyncio.ensure_future(_served(looking, rival, worth_it))
+    try:
+        await asyncio.wait((calling, serving), return_when=asyncio.FIRST_COMPLETED)
+        if _answered(calling):
+            return None
+        _set(worth_it)  # the call may have failed: now the look-up is waited for
+        return await serving
+    finally:
+        _give_up(serving)
+
+
+async def _served(looking: Looking, rival: Rival[H], worth_it: asyncio.Future[None]) -> H | None:
+    await asyncio.wait((worth_it,), timeout=rival.patience_s)
+    return await arun(rival.serve(looking))
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    worth_it: asyncio.Future[None],
+    looking: Looking,
+) -> None:
+    """Wake the event loop for something to serve; a miss leaves it in peace."""
+    if not looking.cancelled() and worth_telling(looking.result()):
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(_set, worth_it)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _answered(calling: Future[Any] | asyncio.Future[Any]) -> bool:
@@ -119,6 +167,12 @@ def _answered(calling: Future[Any] | asyncio.Future[Any]) -> bool:
     if not calling.done():
         return False
     return calling.cancelled() or not isinstance(calling.exception(), Exception)
+
+
+def _give_up(task: asyncio.Future[Any]) -> None:
+    if not task.done():
+        task.cancel()
+    task.add_done_callback(_seen)
 
 
 def _seen(task: asyncio.Future[Any]) -> None:

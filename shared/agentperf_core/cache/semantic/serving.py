@@ -11,6 +11,7 @@ from agentperf_core.cache.exact.cache import ExactCache
 from agentperf_core.cache.exact.lease import Lease
 from agentperf_core.cache.exact.upkeep import ENTRY_DIGITS
 from agentperf_core.cache.semantic.aliases import Alias, Aliases
+from agentperf_core.cache.semantic.looked import Looked, Looking
 from agentperf_core.cache.semantic.tier import SemanticTier
 from agentperf_core.flow import Flow
 
@@ -43,15 +44,34 @@ class Serving(ExactCache):
         return (yield from self._served(lease, codec, alias, {}))
 
     def searched(
-        self, lease: Lease[T], question: Question, codec: AnswerCodec[T], **details: Any
+        self, lease: Lease[T], question: Question, codec: AnswerCodec[T]
     ) -> Flow[Hit[T] | None]:
         """The stored answer of a question that means the same; never raises."""
         lease.memo = looked = yield from self.tier.look(question)
-        if looked is None or looked.best is None:
+        return (yield from self._accepted(lease, looked, codec, {}))
+
+    def begin(self, lease: Lease[T], question: Question) -> Looking:
+        """Look beside a call that is under way; the lease keeps the look-up."""
+        lease.memo = looking = self.tier.begin(question)
+        return looking
+
+    def found(
+        self, lease: Lease[T], question: Question, codec: AnswerCodec[T], looking: Looking
+    ) -> Flow[Hit[T] | None]:
+        """The stored answer that was found beside a call, which is then given up; never raises."""
+        lease.memo = looked = yield from self.tier.result(question, looking)
+        return (yield from self._accepted(lease, looked, codec, {"abandoned": True}))
+
+    def _accepted(
+        self,
+        lease: Lease[T],
+        looked: Looked | None,
+        codec: AnswerCodec[T],
+        details: Mapping[str, Any],
+    ) -> Flow[Hit[T] | None]:
+        if looked is None or looked.best is None or not looked.servable:
             return None
         verdict, key = looked.verdict, lease.request.key
-        if not verdict.accept or verdict.shadow:
-            return None
         alias = Alias(looked.best.key, verdict.reason, verdict.chance)
         hit = yield from self._served(lease, codec, alias, details)
         if hit is not None and key is not None:

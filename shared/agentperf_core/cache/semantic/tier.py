@@ -5,9 +5,9 @@ Looking up is embed, search, judge; learning comes after the answer went out, se
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
 
 from agentperf_core.breaker import Breaker
 from agentperf_core.cache.answers import Question
@@ -16,13 +16,14 @@ from agentperf_core.cache.semantic.acceptance import Acceptance
 from agentperf_core.cache.semantic.features import Candidate
 from agentperf_core.cache.semantic.guards import refusal
 from agentperf_core.cache.semantic.lessons import Agreement, Kept, Lessons
-from agentperf_core.cache.semantic.looked import Looked
+from agentperf_core.cache.semantic.looked import UNSEARCHED, Found, Looked, Looking, Unsearched
 from agentperf_core.cache.semantic.memory import Asked, Near, SemanticMemory
 from agentperf_core.cache.semantic.shared import SharedQuestions
 from agentperf_core.cache.semantic.wording import Wording
+from agentperf_core.cache.vectors.base import Vector
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.events import BUS, EventBus
-from agentperf_core.flow import Flow, run
+from agentperf_core.flow import Flow, Step, run
 
 __all__ = ["SemanticTier"]
 
@@ -67,15 +68,11 @@ class SemanticTier:
             vector=lambda text: run(embedder.vector(text)),
             bus=bus,
         )
+        self.patience_s = patience_s
         self._shared = shared
         self._engine = shared.engine if shared is not None else None
-        self._patience_s = patience_s
         self._breaker = Breaker(clock=clock)
         self._bus = bus
-
-    def begin(self, question: Question) -> Future[Any]:
-        """Start embedding a question; done when `look` can go on without waiting."""
-        return self.embedder.submit(question.text)
 
     def knows(self, question: Question) -> bool:
         """Whether anything in the question's scope could be found at all."""
@@ -93,14 +90,49 @@ class SemanticTier:
         if not self._breaker.lets_through():
             return None
         try:
-            asked = yield from self._asked(question, max_wait_s=self._patience_s)
-            found = self._judged(question, (yield from self._near(question, asked)))
+            asked = yield from self._asked(question, max_wait_s=self.patience_s)
+            near = yield from self._near(question, asked)
         except Exception as error:
-            self._breaker.failed()
-            self._bus.fault("cache.semantic", error)
-            return None
-        self._breaker.succeeded()
-        return found
+            return self._failed(error)
+        return self._concluded(question, near)
+
+    def begin(self, question: Question) -> Looking:
+        """Start a look-up for which nobody stands still; what it finds is what `look` would find.
+
+        Search and verdict come where the question is encoded, so that an event loop is not stopped
+        for them; where a server searches, its answer is left to `result`. It never raises;
+        cancelled before it has a verdict, it makes none.
+        """
+        looking = Future[Found]()
+        if not self._breaker.lets_through():
+            looking.set_result(None)
+            return looking
+
+        def judge(encoding: Future[list[Vector]]) -> None:
+            if not looking.set_running_or_notify_cancel():
+                return
+            try:
+                asked = Asked(*encoding.result())
+                if self._engine is not None and self._engine.able:
+                    looking.set_result(UNSEARCHED)
+                    return
+                near = self._near_here(question, asked)
+            except Exception as error:
+                looking.set_result(self._failed(error))
+            else:
+                looking.set_result(self._concluded(question, near))
+
+        self.embedder.submit_all(_texts(question)).add_done_callback(judge)
+        return looking
+
+    def result(self, question: Question, looking: Looking) -> Flow[Looked | None]:
+        """What `begin` found; waits for it as long as `look` does."""
+        try:
+            found = yield from Step(self._wait, self._await, looking)
+        except TimeoutError as error:
+            looking.cancel()
+            return self._failed(error)
+        return (yield from self.look(question)) if isinstance(found, Unsearched) else found
 
     def glance(self, question: Question) -> Looked | None:
         """Like `look`, with what is known without waiting."""
@@ -116,7 +148,7 @@ class SemanticTier:
         question: Question,
         kept: Kept,
         said: str | None,
-        looked: Looked | None,
+        looked: Looked | Looking | None,
     ) -> None:
         """Compare and remember, later.
 
@@ -124,15 +156,15 @@ class SemanticTier:
             question: what was asked.
             kept: where its answer is stored.
             said: the text of the fresh answer; `None` if it has none that could be compared.
-            looked: what the look-up found; `None` if nobody looked.
+            looked: what the look-up found or is about to find; `None` if nobody looked.
         """
         if said is None:
             return
 
         def job() -> None:
             asked = run(self._asked(question))
-            found = looked
-            if found is None:
+            found = looked.result(self.patience_s) if isinstance(looked, Future) else looked
+            if not isinstance(found, Looked):
                 found = self._judged(question, run(self._near(question, asked)))
             self.lessons.learn(question, asked, found, kept=kept, said=said)
 
@@ -148,6 +180,15 @@ class SemanticTier:
         texts = _texts(question)
         return Asked(*(yield from self.embedder.vectors(texts, max_wait_s=max_wait_s)))
 
+    def _wait(self, looking: Looking) -> Found:
+        return looking.result(self.patience_s)
+
+    async def _await(self, looking: Looking) -> Found:
+        if looking.done():
+            return looking.result()
+        async with asyncio.timeout(self.patience_s):
+            return await asyncio.wrap_future(looking)
+
     def _near(self, question: Question, asked: Asked) -> Flow[list[Near]]:
         near = None
         if self._engine is not None:
@@ -156,6 +197,18 @@ class SemanticTier:
 
     def _near_here(self, question: Question, asked: Asked) -> list[Near]:
         return self.memory.nearest(question.scope, asked, _count(asked))
+
+    def _concluded(self, question: Question, near: list[Near]) -> Looked | None:
+        try:
+            found = self._judged(question, near)
+        except Exception as error:
+            return self._failed(error)
+        self._breaker.succeeded()
+        return found
+
+    def _failed(self, error: Exception) -> None:
+        self._breaker.failed()
+        self._bus.fault("cache.semantic", error)
 
     def _judged(self, question: Question, near: list[Near]) -> Looked | None:
         if question.parent is not None:
