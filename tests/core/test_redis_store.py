@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentperf_core.bench.servers import RedisNodes, RedisServer
+from agentperf_core.cache.stores.guarded import GuardedStore
 from agentperf_core.cache.stores.redis import RedisStore
 from agentperf_core.cache.stores.redis_layout import framed, unframed
 from agentperf_core.errors import CodecError, ConfigError
@@ -29,7 +31,8 @@ class CountingProxy:
 
     def __init__(self, server: RedisServer) -> None:
         self.round_trips = 0
-        self.commands_at_once: list[int] = []
+        self.connections = 0
+        self.held: threading.Event | None = None
         self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
@@ -45,6 +48,7 @@ class CountingProxy:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
+                self.connections += 1
                 far = socket.create_connection(("127.0.0.1", self._server.port))
                 threading.Thread(target=self._serve, args=(near, far), daemon=True).start()
 
@@ -65,6 +69,8 @@ class CountingProxy:
         with suppress(OSError):
             while piece := source.recv(1 << 20):
                 self._asked = False
+                if self.held is not None:
+                    self.held.wait(30)
                 target.sendall(piece)
 
 
@@ -129,6 +135,37 @@ async def test_an_async_operation_is_one_round_trip(
         await case.async_(store)
         assert proxy.round_trips == count
     await store.aclose()
+
+
+@pytest.mark.parametrize("whose", ["ours", "the caller's"])
+async def test_a_connection_slower_than_a_command_may_be_is_opened_behind(
+    whose: str, proxy: CountingProxy, namespace: str
+):
+    """Each look-up gave up the connection that it was opening: none ever came to be."""
+    url = proxy.url.removesuffix("/0") + "/1"  # choosing a database asks the server something
+    client = aioredis.Redis.from_url(url, driver_info=None, socket_timeout=30.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this client is patient
+        inner = (
+            RedisStore(url, namespace=namespace)
+            if whose == "ours"
+            else RedisStore(async_client=client, namespace=namespace)
+        )
+    store = GuardedStore(inner, budget_s=0.05)
+    held = proxy.held = threading.Event()
+    for _ in range(3):
+        assert await store.aget("a") is None
+    assert proxy.connections == 2, "that of the first look-up, and one that is kept"
+    proxy.held = None
+    held.set()
+    for _ in range(100):  # one is enough where nothing else runs
+        with suppress(TimeoutError):
+            await inner.aset("a", b"1", 60.0)
+            break
+    assert await inner.aget("a") is not None
+    assert proxy.connections == 2
+    await inner.aclose()
+    await client.aclose()
 
 
 def test_a_hit_is_one_command(own_server: RedisServer):

@@ -17,6 +17,7 @@ __all__ = ["AsyncClients", "BoundClient"]
 T = TypeVar("T")
 
 _CONNECTIONS = 50  # per event loop; more would only wait for each other inside the server
+_OPENING_S = 2.0  # for a connection that nobody waits for: far away, with TLS, or a busy server
 _EACH_S = 0.001  # for every further command of a pipeline; a server that is there needs far less
 
 
@@ -24,8 +25,13 @@ _EACH_S = 0.001  # for every further command of a pipeline; a server that is the
 class BoundClient:
     """An async client, and how many of its connections may be in use.
 
+    A command whose time is up takes the connection with it that it was opening. So where opening
+    takes longer than a command may, connections are opened behind, for the commands after it.
+
     Attributes:
+        ready: connections that are being opened; `None` when there are none to wait for.
         limit_s: seconds that a command may take; `None` if the client sees to that itself.
+        busy: commands under way.
     """
 
     client: Client
@@ -33,6 +39,7 @@ class BoundClient:
     closer: AsyncGenerator[None]
     ready: asyncio.Task[Any] | None
     limit_s: float | None
+    busy: int = 0
 
     async def within(self, answer: Awaitable[T], *, commands: int = 1) -> T:
         """What so many commands are answered.
@@ -40,14 +47,40 @@ class BoundClient:
         Raises:
             TimeoutError: if that takes too long.
         """
-        if self.limit_s is None:
-            return await answer
-        limit_s = self.limit_s + (commands - 1) * _EACH_S
+        self.busy += 1
         try:
-            async with asyncio.timeout(limit_s):
+            if self.limit_s is None:
                 return await answer
-        except TimeoutError as error:
-            raise TimeoutError(f"Redis did not answer within {limit_s} s") from error
+            return await _within(self.limit_s + (commands - 1) * _EACH_S, answer)
+        except (TimeoutError, asyncio.CancelledError):
+            self._open_behind()
+            raise
+        finally:
+            self.busy -= 1
+
+    async def opened(self) -> None:
+        """Wait for connections that are being opened.
+
+        Raises:
+            TimeoutError: if that takes longer than a command may; they go on being opened.
+        """
+        ready = self.ready
+        if ready is None:
+            return
+        try:
+            # Shielded: this look-up may run out of its budget, the next one finds it ready.
+            opening = asyncio.shield(ready)
+            await (opening if self.limit_s is None else _within(self.limit_s, opening))
+        finally:
+            if ready.done():
+                self.ready = None
+
+    def _open_behind(self) -> None:
+        pool = getattr(self.client, "connection_pool", None)  # a cluster has one per node
+        if pool is None or self.ready is not None:
+            return
+        self.ready = asyncio.get_running_loop().create_task(_opened(pool, self.busy))
+        self.ready.add_done_callback(_look_at)
 
 
 class AsyncClients:
@@ -71,9 +104,7 @@ class AsyncClients:
         loop = asyncio.get_running_loop()
         bound = self._bound.get(loop) or await self._bind(loop)
         if bound.ready is not None:
-            # Shielded: the first look-up may run out of its budget, the next one finds it ready.
-            await asyncio.shield(bound.ready)
-            bound.ready = None
+            await bound.opened()
         return bound
 
     async def aclose(self) -> None:
@@ -125,12 +156,36 @@ def _whole_limit(client: Client) -> float | None:
     """Take the time-out of every read and write from a client, to be that of a whole command.
 
     Given one, redis-py makes a task for every write (`asyncio.wait_for`), which takes 35 of the
-    90 us of a GET on Python 3.11; a timer around everything takes 9.
+    90 us of a GET on Python 3.11; a timer around everything takes 9. That of the connection goes,
+    too: what is opened behind may take longer.
     """
     settings = client.connection_pool.connection_kwargs
     limit_s: float | None = settings.get("socket_timeout")
-    settings["socket_timeout"] = None
+    settings["socket_timeout"] = settings["socket_connect_timeout"] = None
     return limit_s
+
+
+async def _within(limit_s: float, answer: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await answer
+    except TimeoutError as error:
+        raise TimeoutError(f"Redis did not answer within {limit_s} s") from error
+
+
+async def _opened(pool: Any, count: int) -> None:
+    """Open so many connections and put them into the pool; what fails shows at the next command."""
+    opened: list[Any] = []
+
+    async def one() -> None:
+        opened.append(await pool.get_connection())
+
+    try:
+        async with asyncio.timeout(_OPENING_S):
+            await asyncio.gather(*(one() for _ in range(count)), return_exceptions=True)
+    finally:
+        for connection in opened:
+            await pool.release(connection)
 
 
 def _look_at(task: asyncio.Task[Any]) -> None:
