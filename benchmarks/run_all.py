@@ -65,7 +65,7 @@ COMMANDS = (
                 f"The support desk, bare against plug-ins, in {name}: whole scenario, interleaved "
                 "pairs, median ratio with its bootstrap interval."
             ),
-            f"-m agentperf_core bench --framework {name.lower()} --runs 5 --time-scale 1",
+            f"-m agentperf_core bench --framework {name.lower()} --runs 8 --time-scale 1",
         )
         for name in ("LangChain", "LlamaIndex")
     ),
