@@ -14,6 +14,7 @@ from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, Step
 from agentperf_core.tools import ToolExecutor, ToolFailure
 from langchain_agentperf._tools.bound import async_side, wrong_arguments
+from langchain_agentperf._tools.prepared import prepared
 from langchain_agentperf._tools.results import Result
 
 __all__ = ["NOWHERE", "ToolCalls", "calls_in", "refused", "tools_by_name"]
@@ -27,11 +28,11 @@ class ToolCalls:
         executor: where it runs when it is sync and awaited.
     """
 
-    __slots__ = ("_async_side", "tool")
+    __slots__ = ("_executor", "tool")
 
     def __init__(self, tool: BaseTool, executor: ToolExecutor) -> None:
         self.tool = tool
-        self._async_side = async_side(tool, executor)
+        self._executor = executor
 
     def invoke(self, call: Mapping[str, Any], config: Any) -> Result:
         """Call it.
@@ -41,14 +42,14 @@ class ToolCalls:
             BaseException: what it raises.
         """
         try:
-            return self.tool.invoke(cast("Any", call), config)
+            return prepared(self.tool).invoke(cast("Any", call), config)
         except ValidationError as error:
             raise wrong_arguments(self.tool, error) or error from error.__cause__
 
     async def ainvoke(self, call: Mapping[str, Any], config: Any) -> Result:
         """Like `invoke`."""
         try:
-            return await self._async_side(call, config)
+            return await async_side(prepared(self.tool), self._executor)(call, config)
         except ValidationError as error:
             raise wrong_arguments(self.tool, error) or error from error.__cause__
 
