@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from langchain_agentperf.tools.executor import ToolExecutor
     from langchain_agentperf.tools.node import PerfToolNode
     from langchain_agentperf.tools.plan import arun_plan, run_plan
+    from langchain_agentperf.tools.substitute import substitute
     from langchain_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "message_state_key",
     "model_profile",
     "run_plan",
+    "substitute",
     "warm_up",
 ]
 
@@ -74,6 +76,7 @@ __getattr__, __dir__ = lazy_exports(
         "message_state_key": "nodes",
         "model_profile": "profiles",
         "run_plan": "tools.plan",
+        "substitute": "tools.substitute",
         "warm_up": "warm",
     },
     needs="langchain_core",
