@@ -58,10 +58,13 @@ def tools_by_name(tools: Sequence[BaseTool | Callable[..., Any]]) -> dict[str, B
     """Tools by name; functions become tools.
 
     Raises:
-        ConfigError: if two have one name.
+        ConfigError: if two have one name, or one is no tool.
     """
     found: dict[str, BaseTool] = {}
     for given in tools:
+        if not isinstance(given, BaseTool) and not callable(given):  # pyright: ignore[reportUnnecessaryIsInstance] - from users
+            msg = f"a tool is a LangChain tool or a function, got {given!r}; give one of these"
+            raise ConfigError(msg)
         tool = given if isinstance(given, BaseTool) else make_tool(given)
         if found.setdefault(tool.name, tool) is not tool:
             msg = f"tools are called by name, got two of the name {tool.name!r}; rename one"
@@ -88,7 +91,7 @@ def calls_in(given: Any, messages_key: str) -> Sequence[Mapping[str, Any]]:
     messages = cast("list[Any]", found if isinstance(found, list) else [found])
     last: Any = messages[-1] if messages else None
     if isinstance(last, dict) and cast("dict[str, Any]", last).get("type") == "tool_call":
-        return messages
+        return [_whole(call) for call in messages]
     for message in reversed(messages):
         if isinstance(message, AIMessage):
             broken = [call for call in message.invalid_tool_calls if call["id"]]
@@ -99,6 +102,14 @@ def calls_in(given: Any, messages_key: str) -> Sequence[Mapping[str, Any]]:
         "give the message, a list that it ends, or a state with them"
     )
     raise ConfigError(msg)
+
+
+def _whole(call: Any) -> Mapping[str, Any]:
+    lacks = [name for name in ("name", "args", "id") if name not in call]
+    if lacks:
+        msg = f"a tool call has 'name', 'args' and 'id', got one that lacks {lacks!r}: {call!r}"
+        raise ConfigError(f"{msg}; add them")
+    return cast("Mapping[str, Any]", call)
 
 
 def refused(call: Mapping[str, Any], names: Sequence[str]) -> Callable[[Step[Any]], Flow[NoReturn]]:

@@ -10,6 +10,7 @@ from langgraph import errors
 from langgraph.prebuilt import tool_node
 from langgraph.types import Command
 
+from agentperf_core.errors import ConfigError
 from agentperf_core.tools import ToolFailure, ToolRun
 from agentperf_core.tools.plain import plain_value
 from agentperf_core.types import ToolCall
@@ -52,10 +53,17 @@ class MessageResults:
 
     Args:
         raises: errors that end the run instead of being told to the model.
+
+    Raises:
+        ConfigError: if one of them is no class of errors.
     """
 
     def __init__(self, raises: Sequence[type[BaseException]] = ()) -> None:
         self._raises = tuple(raises)
+        for kind in self._raises:
+            if not isinstance(kind, type) or not issubclass(kind, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance] - from users
+                msg = f"raises holds classes of errors, got {kind!r}; write [TimeoutError], say"
+                raise ConfigError(msg)
 
     def failed(self, result: Result) -> bool:
         """Whether the tool says that it failed."""
