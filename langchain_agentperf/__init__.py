@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from langchain_agentperf.chat_models.cached import CachedChatModel
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
+    from langchain_agentperf.middleware.sliding_window import SlidingWindowMiddleware
     from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
     from langchain_agentperf.middleware.tool_prefetch import ToolPrefetchMiddleware
     from langchain_agentperf.middleware.tool_substitute import ToolSubstituteMiddleware
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from langchain_agentperf.tools.executor import ToolExecutor
     from langchain_agentperf.tools.node import PerfToolNode
     from langchain_agentperf.tools.plan import arun_plan, run_plan
+    from langchain_agentperf.tools.recall import recall_tool
     from langchain_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "PerfToolNode",
     "ResponseCacheMiddleware",
     "SemanticCache",
+    "SlidingWindowMiddleware",
     "TieredCache",
     "ToolCacheMiddleware",
     "ToolExecutor",
@@ -47,6 +50,7 @@ __all__ = [
     "latency_callback",
     "message_state_key",
     "model_profile",
+    "recall_tool",
     "run_plan",
     "warm_up",
 ]
@@ -62,6 +66,7 @@ __getattr__, __dir__ = lazy_exports(
         "PerfToolNode": "tools.node",
         "ResponseCacheMiddleware": "middleware.response_cache",
         "SemanticCache": "caches.semantic",
+        "SlidingWindowMiddleware": "middleware.sliding_window",
         "TieredCache": "caches.exact",
         "ToolCacheMiddleware": "middleware.tool_cache",
         "ToolExecutor": "tools.executor",
@@ -73,6 +78,7 @@ __getattr__, __dir__ = lazy_exports(
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
+        "recall_tool": "tools.recall",
         "run_plan": "tools.plan",
         "warm_up": "warm",
     },
