@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from langchain_agentperf.caches.semantic import SemanticCache
     from langchain_agentperf.callbacks import LatencyCallbackHandler, latency_callback
     from langchain_agentperf.chat_models.cached import CachedChatModel
+    from langchain_agentperf.fit import fit_messages
+    from langchain_agentperf.middleware.context_fit import ContextFitMiddleware
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
     from langchain_agentperf.middleware.sliding_window import SlidingWindowMiddleware
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CachedChatModel",
+    "ContextFitMiddleware",
     "ExactCache",
     "LatencyCallbackHandler",
     "NodeCache",
@@ -47,6 +50,7 @@ __all__ = [
     "arun_plan",
     "awarm_up",
     "cached_tool",
+    "fit_messages",
     "latency_callback",
     "message_state_key",
     "model_profile",
@@ -59,6 +63,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "CachedChatModel": "chat_models.cached",
+        "ContextFitMiddleware": "middleware.context_fit",
         "ExactCache": "caches.exact",
         "LatencyCallbackHandler": "callbacks",
         "NodeCache": "nodes",
@@ -75,6 +80,7 @@ __getattr__, __dir__ = lazy_exports(
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tool": "tools.cached",
+        "fit_messages": "fit",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",

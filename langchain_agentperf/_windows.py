@@ -29,7 +29,7 @@ Recalling: TypeAlias = RecallSettings | RecallWhen | None
 def core_options(pin: Pin, oversize: Oversize) -> dict[str, Any]:
     """The same two for the core's messages."""
     return {
-        "pin": None if pin is None else lambda message: pin(from_core(message)),
+        "pin": pin and _pinned(pin),
         "oversize": _smaller(oversize) if callable(oversize) else oversize,
     }
 
@@ -54,6 +54,10 @@ def marks_of(messages: Sequence[BaseMessage]) -> list[Hashable]:
 def reader(messages: Sequence[BaseMessage]) -> Callable[[int], Message]:
     """What reads the message at a place."""
     return lambda place: to_core(messages[place])
+
+
+def _pinned(pin: Callable[[BaseMessage], bool]) -> Callable[[Message], bool]:
+    return lambda message: pin(from_core(message))
 
 
 def _smaller(

@@ -81,7 +81,7 @@ class SlidingWindowMiddleware(AroundModel):
         8
     """
 
-    def __init__(  # noqa: PLR0913 - every one of them has a default
+    def __init__(  # noqa: PLR0913 - keyword-only settings, each with a default
         self,
         *,
         max_tokens: int | None = None,

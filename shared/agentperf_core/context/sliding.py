@@ -47,7 +47,7 @@ class View:
 
     def record(self) -> dict[str, Any]:
         """Plain JSON data for messages, spans and reports; nothing of what was said is in it."""
-        found = {
+        found: dict[str, Any] = {
             "tokens": self.tokens,
             "left_out": self.left_out,
             "cuts": [cut.record() for cut in self.cuts],
