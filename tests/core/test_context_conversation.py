@@ -12,7 +12,13 @@ from conversations import WORDS, histories, objections, said
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentperf_core.context import Conversation, RecallSettings, SlidingWindow, WindowSettings
+from agentperf_core.context import (
+    ContextOverflow,
+    Conversation,
+    RecallSettings,
+    SlidingWindow,
+    WindowSettings,
+)
 from agentperf_core.context.conversation import with_recalled
 from agentperf_core.context.marks import ByValue
 from agentperf_core.context.recall import Recalled
@@ -177,6 +183,27 @@ def test_conversations_with_one_system_prompt_are_kept_apart():
     places = [place for _, place in read]
     assert places.count(3) == len(talks)
     assert places.count(1) == len(talks)
+
+
+def test_what_was_too_large_in_its_time_does_not_matter_any_more():
+    """A picture that never fitted would else fail every later call of the conversation."""
+    picture = Message(role="user", blocks=({"type": "image"}, {"type": "image"}))
+    window = SlidingWindow(WindowSettings(max_tokens=100, counter=WORDS))
+    with pytest.raises(ContextOverflow):
+        window.view([said("user", 3, "u"), picture])
+    view = window.view([said("user", 3, "u"), picture, said("user", 3)])
+    assert [message.text for message in view.messages] == ["w0 w1 w2"]
+    assert view.tokens == WORDS.count_message(view.messages[0])
+    assert view.left_out == 2
+
+
+def test_an_empty_message_is_left_out_once_another_follows():
+    window = SlidingWindow(WindowSettings(max_tokens=100, counter=WORDS))
+    history = [said("user", 1), said("assistant", 0), said("user", 2)]
+    assert window.view(history[:2]).messages == tuple(history[:2])
+    view = window.view(history)
+    assert view.messages == (history[0], history[2])
+    assert [one.kind for one in view.repairs] == ["empty_message"]
 
 
 def test_what_may_come_back_is_kept_free():

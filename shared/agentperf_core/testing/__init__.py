@@ -1,4 +1,4 @@
-"""What tests of other code may use: clocks, virtual time, rules of chat messages, conformance suites.
+"""What tests of other code may use: clocks, virtual time, chat rules, conformance suites.
 
 A conformance suite is a class whose tests say what a protocol promises. Subclass it in a test
 module, give the fixtures that it names, and pytest collects the rest. The suites import nothing but
