@@ -14,6 +14,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
+from llama_index.core.tools import BaseTool
 from pydantic import Field, PrivateAttr
 
 from agentperf_core.accounting import ModelRegistry, TokenCounter
@@ -154,9 +155,13 @@ class ContextFitLLM(DelegatingLLM):
 
 
 def _definitions(kwargs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The tool definitions of a call, as far as they are plain data."""
+    """The tool definitions of a call; integrations hand over the model's own form, mocks tools."""
     tools = cast("Sequence[object]", kwargs.get("tools") or ())
-    return [cast("Mapping[str, Any]", tool) for tool in tools if isinstance(tool, Mapping)]
+    plain = [
+        tool.metadata.to_openai_tool(skip_length_check=True) if isinstance(tool, BaseTool) else tool
+        for tool in tools
+    ]
+    return [cast("Mapping[str, Any]", tool) for tool in plain if isinstance(tool, Mapping)]
 
 
 def _noted(answer: ChatResponse, record: Mapping[str, Any]) -> ChatResponse:
