@@ -5,8 +5,6 @@ A test that pins an upstream defect fails when upstream repairs it: then the not
 
 from __future__ import annotations
 
-import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -19,7 +17,7 @@ from llama_index.core.memory import ChatMemoryBuffer, Memory, VectorMemoryBlock
 from llama_index.core.vector_stores.types import BasePydanticVectorStore, VectorStoreQueryResult
 from llama_index.llms.openai.utils import to_openai_message_dicts
 from pydantic import PrivateAttr
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agentperf_core.accounting import TokenCounter
@@ -162,18 +160,6 @@ async def test_a_long_task_is_fitted_within_its_turn(engine: AsyncEngine):
     assert cost(found) <= 500
     assert faults(found) == []
     assert found[0].content == "Look everywhere, please."
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_two_readers_may_come_first(engine: AsyncEngine):
-    """llama_index #23184: whoever is second finds no table yet."""
-    memory = Memory.from_defaults(session_id="s", token_limit=1000, async_engine=engine)
-    found = await asyncio.gather(*(memory.aget() for _ in range(5)), return_exceptions=True)
-    assert any(isinstance(one, OperationalError) for one in found)
-    del found, memory
-    gc.collect()  # it leaves connections open, too; they shall be missed here and in no other test
-    one = ours(1000, [])
-    assert await asyncio.gather(*(one.aget() for _ in range(5))) == [[]] * 5
 
 
 async def test_nothing_may_be_put(engine: AsyncEngine):
