@@ -145,6 +145,25 @@ def test_an_embedding_is_asked_off_the_event_loop():
     assert threading.get_ident() not in threads
 
 
+def test_a_search_that_takes_long_holds_up_no_new_message():
+    asked, go = threading.Event(), threading.Event()
+
+    def embed(texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        asked.set()
+        assert go.wait(10)
+        return [[1.0, 0.0] for _ in texts]
+
+    talk = sliding(embed=embed)
+    history = [CAT, *chat(8), ASKED]
+    searching = threading.Thread(target=talk.view, args=(history,))
+    searching.start()
+    assert asked.wait(10)
+    more = [*history, said("assistant", 3), said("user", 3, "thanks")]
+    assert talk.view(more).messages[-1] is more[-1]
+    go.set()
+    searching.join()
+
+
 def test_an_embedding_that_fails_leaves_the_words():
     def embed(texts: Sequence[str]) -> Sequence[Sequence[float]]:
         raise ConnectionError
