@@ -18,24 +18,31 @@ if TYPE_CHECKING:
         instrument,
     )
     from llamaindex_agentperf.llms.cached import CachedLLM
+    from llamaindex_agentperf.llms.context_fit import ContextFitLLM
+    from llamaindex_agentperf.memory.recall_block import RecallMemoryBlock
+    from llamaindex_agentperf.memory.sliding import SlidingWindowMemory
     from llamaindex_agentperf.profiles import model_profile
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
     from llamaindex_agentperf.tools.manage import manage_tools
     from llamaindex_agentperf.tools.managed import ManagedTool
     from llamaindex_agentperf.tools.plan import arun_plan, run_plan
     from llamaindex_agentperf.tools.prefetch import prefetch_tools
+    from llamaindex_agentperf.tools.recall import recall_tool
     from llamaindex_agentperf.tools.substitute import SubstituteTool
     from llamaindex_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
     "CachedLLM",
     "CachedTool",
+    "ContextFitLLM",
     "EmbeddingCacheStore",
     "LatencyEventHandler",
     "LatencySpanHandler",
     "ManagedTool",
     "ParallelAgentWorkflow",
     "ParallelFunctionAgent",
+    "RecallMemoryBlock",
+    "SlidingWindowMemory",
     "SubstituteTool",
     "arun_plan",
     "awarm_up",
@@ -44,6 +51,7 @@ __all__ = [
     "manage_tools",
     "model_profile",
     "prefetch_tools",
+    "recall_tool",
     "run_plan",
     "warm_up",
 ]
@@ -53,12 +61,15 @@ __getattr__, __dir__ = lazy_exports(
     {
         "CachedLLM": "llms.cached",
         "CachedTool": "tools.cached",
+        "ContextFitLLM": "llms.context_fit",
         "EmbeddingCacheStore": "embeddings",
         "LatencyEventHandler": "instrumentation",
         "LatencySpanHandler": "instrumentation",
         "ManagedTool": "tools.managed",
         "ParallelAgentWorkflow": "agents.parallel",
         "ParallelFunctionAgent": "agents.parallel",
+        "RecallMemoryBlock": "memory.recall_block",
+        "SlidingWindowMemory": "memory.sliding",
         "SubstituteTool": "tools.substitute",
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
@@ -67,6 +78,7 @@ __getattr__, __dir__ = lazy_exports(
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
         "prefetch_tools": "tools.prefetch",
+        "recall_tool": "tools.recall",
         "run_plan": "tools.plan",
         "warm_up": "warm",
     },
