@@ -6,6 +6,10 @@ this package; the async ones need pytest-asyncio (or any plugin that runs `async
 """
 
 from agentperf_core.clock import FakeClock
+from agentperf_core.testing.conversations import (
+    AwaitedConversationConformance,
+    ConversationConformance,
+)
 from agentperf_core.testing.leases import LeaseConformance
 from agentperf_core.testing.stores import MovableClock, StoreConformance
 from agentperf_core.testing.stores_async import AsyncStoreConformance
@@ -14,6 +18,8 @@ from agentperf_core.testing.virtual import VirtualTime
 
 __all__ = [
     "AsyncStoreConformance",
+    "AwaitedConversationConformance",
+    "ConversationConformance",
     "FakeClock",
     "LeaseConformance",
     "MovableClock",
