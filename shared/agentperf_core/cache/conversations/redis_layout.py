@@ -33,24 +33,26 @@ local function renew(ttl)
 end
 """
 
-# How: append, again, replace; list; time to live; batch; values.
+# How: append, again, replace; list; time to live; batch; values. A first try looks for its batch
+# too, among the last few: if the server was held up, it may come in after the second one.
 _WRITE = (
     _COMMON
     + """\
 local last = math.max(id_of(redis.call('LINDEX', KEYS[1], -1)),
   id_of(redis.call('LINDEX', KEYS[2], -1)))
-if ARGV[1] == 'again' then
+local since = {append = -8, again = 0}
+if ARGV[1] == 'replace' then
+  redis.call('DEL', KEYS[1], KEYS[2])
+else
   local first
   for at = 1, 2 do
-    for _, raw in ipairs(redis.call('LRANGE', KEYS[at], 0, -1)) do
+    for _, raw in ipairs(redis.call('LRANGE', KEYS[at], since[ARGV[1]], -1)) do
       if string.sub(raw, 17, 32) == ARGV[4] and (not first or id_of(raw) < first) then
         first = id_of(raw)
       end
     end
   end
   if first then return string.format('%.0f', first) end
-elseif ARGV[1] == 'replace' then
-  redis.call('DEL', KEYS[1], KEYS[2])
 end
 local time = redis.call('TIME')
 local first = math.max(time[1] * 1000000 + time[2], last + 1)
