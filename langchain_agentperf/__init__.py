@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from langchain_agentperf.caches.semantic import SemanticCache
     from langchain_agentperf.callbacks import LatencyCallbackHandler, latency_callback
     from langchain_agentperf.chat_models.cached import CachedChatModel
+    from langchain_agentperf.histories import ConversationHistory
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
     from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CachedChatModel",
+    "ConversationHistory",
     "ExactCache",
     "LatencyCallbackHandler",
     "NodeCache",
@@ -55,6 +57,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "CachedChatModel": "chat_models.cached",
+        "ConversationHistory": "histories",
         "ExactCache": "caches.exact",
         "LatencyCallbackHandler": "callbacks",
         "NodeCache": "nodes",

@@ -11,6 +11,7 @@ from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
     from llamaindex_agentperf.agents.parallel import ParallelAgentWorkflow, ParallelFunctionAgent
+    from llamaindex_agentperf.chat_store import AgentPerfChatStore
     from llamaindex_agentperf.embeddings import EmbeddingCacheStore
     from llamaindex_agentperf.instrumentation import (
         LatencyEventHandler,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     )
     from llamaindex_agentperf.llms.cached import CachedLLM
     from llamaindex_agentperf.profiles import model_profile
+    from llamaindex_agentperf.redis_chat_store import RedisAsyncChatStore
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
     from llamaindex_agentperf.tools.manage import manage_tools
     from llamaindex_agentperf.tools.managed import ManagedTool
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
+    "AgentPerfChatStore",
     "CachedLLM",
     "CachedTool",
     "EmbeddingCacheStore",
@@ -36,6 +39,7 @@ __all__ = [
     "ManagedTool",
     "ParallelAgentWorkflow",
     "ParallelFunctionAgent",
+    "RedisAsyncChatStore",
     "SubstituteTool",
     "arun_plan",
     "awarm_up",
@@ -51,6 +55,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
+        "AgentPerfChatStore": "chat_store",
         "CachedLLM": "llms.cached",
         "CachedTool": "tools.cached",
         "EmbeddingCacheStore": "embeddings",
@@ -59,6 +64,7 @@ __getattr__, __dir__ = lazy_exports(
         "ManagedTool": "tools.managed",
         "ParallelAgentWorkflow": "agents.parallel",
         "ParallelFunctionAgent": "agents.parallel",
+        "RedisAsyncChatStore": "redis_chat_store",
         "SubstituteTool": "tools.substitute",
         "arun_plan": "tools.plan",
         "awarm_up": "warm",

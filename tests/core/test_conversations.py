@@ -1,4 +1,4 @@
-"""Conversations by session and tenant: what they give, and what a store that is down does to them."""
+"""Conversations by session and tenant: what they give, and what an outage does to them."""
 
 from __future__ import annotations
 
@@ -306,6 +306,18 @@ def test_addresses(tmp_path: Path) -> None:
     assert isinstance(open_conversations("memory:").store, MemoryConversations)
     with pytest.raises(ConfigError, match="address of a store"):
         open_conversations("mongodb://me:secret@db.example")
+
+
+def test_an_address_is_opened_once(tmp_path: Path) -> None:
+    """Whoever makes a history per request does not open a connection per request."""
+    address = f"sqlite:{tmp_path}/talks.db"
+    assert conversations_from(address) is conversations_from(address)
+    assert conversations_from(address, ttl_s=5.0) is not conversations_from(address)
+    assert conversations_from("memory:") is not conversations_from("memory:")
+    given = Conversations()
+    assert conversations_from(given) is given
+    assert conversations_from(given.store).store is given.store
+    conversations_from(address).close()
 
 
 def test_bad_arguments() -> None:

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +70,17 @@ def open_conversations(
     return Conversations(store, **options)
 
 
-def conversations_from(given: Conversations | ConversationStore | str | None) -> Conversations:
+def conversations_from(
+    given: Conversations | ConversationStore | str | None, **options: Any
+) -> Conversations:
     """What an adapter was given as conversations; nothing means in this process.
+
+    An address that is given again with the same options is the same conversations, so that whoever
+    makes a history per request opens one connection; `memory:` is always a new one.
+
+    Args:
+        given: see above.
+        **options: of `open_conversations`, for an address.
 
     Raises:
         ConfigError: if it is none of these.
@@ -81,7 +92,7 @@ def conversations_from(given: Conversations | ConversationStore | str | None) ->
     if isinstance(given, Conversations):
         return given
     if isinstance(given, str):
-        return open_conversations(given)
+        return _shared(given, options)
     if given is None or (hasattr(given, "append") and hasattr(given, "names")):
         return Conversations(given)
     msg = (
@@ -89,3 +100,18 @@ def conversations_from(given: Conversations | ConversationStore | str | None) ->
         f"{type(given).__name__}; use open_conversations('sqlite:chats.db')"
     )
     raise ConfigError(msg)
+
+
+_opened: dict[tuple[object, ...], Conversations] = {}
+_lock = threading.Lock()
+
+
+def _shared(address: str, options: Mapping[str, Any]) -> Conversations:
+    if parse_address(address)[0] == "memory":
+        return open_conversations(address, **options)
+    key = (address, *sorted(options.items()))
+    with _lock:
+        found = _opened.get(key)
+        if found is None:
+            found = _opened[key] = open_conversations(address, **options)
+        return found
