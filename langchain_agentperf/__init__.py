@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from langchain_agentperf.caches.semantic import SemanticCache
     from langchain_agentperf.callbacks import LatencyCallbackHandler, latency_callback
     from langchain_agentperf.chat_models.cached import CachedChatModel
+    from langchain_agentperf.fit import fit_messages
     from langchain_agentperf.histories import ConversationHistory
+    from langchain_agentperf.middleware.context_fit import ContextFitMiddleware
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
+    from langchain_agentperf.middleware.sliding_window import SlidingWindowMiddleware
     from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
     from langchain_agentperf.middleware.tool_prefetch import ToolPrefetchMiddleware
     from langchain_agentperf.middleware.tool_substitute import ToolSubstituteMiddleware
@@ -26,10 +29,12 @@ if TYPE_CHECKING:
     from langchain_agentperf.tools.executor import ToolExecutor
     from langchain_agentperf.tools.node import PerfToolNode
     from langchain_agentperf.tools.plan import arun_plan, run_plan
+    from langchain_agentperf.tools.recall import recall_tool
     from langchain_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
     "CachedChatModel",
+    "ContextFitMiddleware",
     "ConversationHistory",
     "ExactCache",
     "LatencyCallbackHandler",
@@ -38,6 +43,7 @@ __all__ = [
     "PerfToolNode",
     "ResponseCacheMiddleware",
     "SemanticCache",
+    "SlidingWindowMiddleware",
     "TieredCache",
     "ToolCacheMiddleware",
     "ToolExecutor",
@@ -46,9 +52,11 @@ __all__ = [
     "arun_plan",
     "awarm_up",
     "cached_tool",
+    "fit_messages",
     "latency_callback",
     "message_state_key",
     "model_profile",
+    "recall_tool",
     "run_plan",
     "warm_up",
 ]
@@ -57,6 +65,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "CachedChatModel": "chat_models.cached",
+        "ContextFitMiddleware": "middleware.context_fit",
         "ConversationHistory": "histories",
         "ExactCache": "caches.exact",
         "LatencyCallbackHandler": "callbacks",
@@ -65,6 +74,7 @@ __getattr__, __dir__ = lazy_exports(
         "PerfToolNode": "tools.node",
         "ResponseCacheMiddleware": "middleware.response_cache",
         "SemanticCache": "caches.semantic",
+        "SlidingWindowMiddleware": "middleware.sliding_window",
         "TieredCache": "caches.exact",
         "ToolCacheMiddleware": "middleware.tool_cache",
         "ToolExecutor": "tools.executor",
@@ -73,9 +83,11 @@ __getattr__, __dir__ = lazy_exports(
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tool": "tools.cached",
+        "fit_messages": "fit",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
+        "recall_tool": "tools.recall",
         "run_plan": "tools.plan",
         "warm_up": "warm",
     },

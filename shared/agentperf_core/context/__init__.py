@@ -1,6 +1,9 @@
 """What a model is shown of a conversation: whole turns, a window, and what fits beside it."""
 
+from agentperf_core.context.conversation import Conversation
 from agentperf_core.context.fit import ContextFitter, Fitted
+from agentperf_core.context.recall import Recall, Recalled
+from agentperf_core.context.recalling import RecallSettings
 from agentperf_core.context.records import ContextOverflow, Cut
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.sliding import SlidingWindow, View
@@ -11,9 +14,13 @@ __all__ = [
     "Changed",
     "ContextFitter",
     "ContextOverflow",
+    "Conversation",
     "Cut",
     "Evicted",
     "Fitted",
+    "Recall",
+    "RecallSettings",
+    "Recalled",
     "Repaired",
     "SlidingWindow",
     "Turn",

@@ -73,6 +73,10 @@ class Window:
         self._added = 0
         self._reserve = settings.reserve
         self._evicted: list[Evicted] = []
+        # What is shown, and how much of it was added; made anew only after a cut, because a window
+        # is looked at more often than it is cut.
+        self._shown: list[Message] | None = []
+        self._shown_added = 0
         self.tokens = 0
         self.cuts: list[Cut] = []
         self.repairs: list[Repair] = []
@@ -85,8 +89,8 @@ class Window:
     @property
     def shown(self) -> int:
         """How many of them are shown now, changed or not."""
-        units = [*self._pinned, *(unit for turn in self._turns for unit in turn.units)]
-        return sum(place >= 0 for unit in units for place in unit.places)
+        self._all()
+        return self._shown_added
 
     @property
     def room(self) -> int:
@@ -128,8 +132,20 @@ class Window:
 
     def messages(self) -> list[Message]:
         """What the model is shown now; unchanged messages are the objects that were added."""
-        units = [*self._pinned, *(unit for turn in self._turns for unit in turn.units)]
-        return [message for unit in units for message in unit.messages]
+        return [*self._all()]
+
+    def _all(self) -> list[Message]:
+        if self._shown is None:
+            units = [*self._pinned, *(unit for turn in self._turns for unit in turn.units)]
+            self._shown = [message for unit in units for message in unit.messages]
+            self._shown_added = sum(place >= 0 for unit in units for place in unit.places)
+        return self._shown
+
+    def _show(self, message: Message, place: int) -> None:
+        """Take note of a message that comes behind all others."""
+        if self._shown is not None:
+            self._shown.append(message)
+            self._shown_added += place >= 0
 
     def take_evicted(self) -> Sequence[Evicted]:
         """What has left the window since this was asked last; always empty without `track`."""
@@ -142,6 +158,7 @@ class Window:
         waiting = {call.id for call in message.tool_calls}
         unit = KeptUnit([shown], [cost], [place], [message], waiting)
         self.tokens += cost
+        self._show(shown, place)
         if message.role == "system" and not self._turns:
             self._pinned.append(unit)
         elif message.role == "user" or not self._turns:
@@ -178,6 +195,7 @@ class Window:
         unit.places.append(place)
         unit.added.append(message)
         self.tokens += cost
+        self._show(shown, place)
 
     def _not_huge(self, message: Message) -> Message:
         """A message of megabytes, shortened before it is counted: counting it takes seconds."""
@@ -193,6 +211,7 @@ class Window:
     def _fit(self) -> None:
         if self.tokens <= self.room:
             return
+        self._shown = None
         ladder = Ladder(self._settings, self._pinned, self._turns, self._note, self._leave)
         self.tokens = ladder.fit(self.tokens, self.room)
 
