@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from _memory_data import COUNTER, PRIMING, Talk
@@ -73,21 +73,12 @@ class _Counted(ChatMemoryBuffer):
     """
 
     def _token_count_for_messages(self, messages: list[ChatMessage]) -> int:
-        return sum(COUNTER.count_text(str(m.content)) if _short(m) else _kept(m) for m in messages)
+        return sum(_tokens(str(message.content)) for message in messages)
 
 
-_counts: dict[str, int] = {}
-
-
-def _short(message: ChatMessage) -> bool:
-    return len(str(message.content)) < 8
-
-
-def _kept(message: ChatMessage) -> int:
-    text = str(message.content)
-    if text not in _counts:
-        _counts[text] = len(encode(text))
-    return _counts[text]
+@cache
+def _tokens(text: str) -> int:
+    return len(encode(text))
 
 
 class Buffered:
