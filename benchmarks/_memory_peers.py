@@ -102,7 +102,7 @@ class Buffered:
     def prompt(self) -> Any:
         self._number += 1
         self._took_s = -1.0
-        if self._number % _SAMPLED == 0:
+        if self._number % _SAMPLED == 1:
             start = cpu_s()
             self._real.get(initial_token_count=self._beside)
             self._took_s = cpu_s() - start
