@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from _memory_data import COUNTER, PRIMING, Talk
 from _memory_score import Make, Method
+from _semantic import minilm
 
 from agentperf_core.cache.embedding.embedders import as_embedder
 from agentperf_core.context import RecallSettings, SlidingWindow, View, WindowSettings
@@ -70,8 +71,8 @@ class Ours:
 class Remembered:
     """An encoder whose vectors are kept: budgets share them, and so does nobody's CPU time."""
 
-    def __init__(self, model: str) -> None:
-        self._embedder = as_embedder(model)
+    def __init__(self, model: str | None) -> None:
+        self._embedder = as_embedder(model or minilm())
         self._known: dict[str, Sequence[float]] = {}
 
     def __call__(self, texts: Sequence[str]) -> list[Sequence[float]]:
@@ -83,15 +84,15 @@ class Remembered:
         return [self._known[text] for text in texts]
 
 
-def methods(*, embeddings: str | None) -> dict[str, Make]:
-    """Our rows."""
+def methods(*, embeddings: bool, model: str | None = None) -> dict[str, Make]:
+    """Our rows; with embeddings by MiniLM from its package, or by another encoder."""
     found: dict[str, Make] = {
         "ours": partial(Ours, recall="asked"),
         "ours, recall by its own words": partial(Ours, recall="auto"),
         "ours, no recall": Ours,
     }
-    if embeddings is not None:
-        found["ours, embeddings"] = partial(Ours, recall="asked", embed=Remembered(embeddings))
+    if embeddings:
+        found["ours, embeddings"] = partial(Ours, recall="asked", embed=Remembered(model))
     return found
 
 

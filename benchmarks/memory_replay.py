@@ -1,7 +1,7 @@
 """Claim: a window that stays where it is, with recall, finds more evidence for fewer new tokens.
 
     python benchmarks/memory_replay.py --data FOLDER --budget 4096 8192 16384 [--tau FILE]
-        [--json OUT] [--embeddings MODEL] [--conversations N] [--ours-only]
+        [--json OUT] [--embeddings] [--conversations N] [--ours-only]
 
 Conversations of LoCoMo are replayed turn by turn: the model is called after each turn of the user,
 and each question with evidence is asked at the end, in a prompt of its own. "Evidence recall" is
@@ -9,7 +9,8 @@ the share of the turns with the answer that stand in that prompt word for word; 
 tokens of a call that the prompt before it did not begin with; CPU is that of all calls, questions
 included. In the row "ours" earlier messages come back for the questions, as they do where the model
 or the application asks for them; "recall by its own words" looks for questions in what is said
-between people, too, and pays for it in tokens. Nothing is tuned on these files beyond
+between people, too, and pays for it in tokens. Vectors are made once for all budgets, so that CPU
+with `--embeddings` is mostly that of the search. Nothing is tuned on these files beyond
 conversations 26, 30 and 41.
 
 With `--tau`, tasks of tau-bench are chained to sessions of an agent with tools: prompts that
@@ -61,12 +62,13 @@ def main() -> None:
     parser.add_argument("--tau", type=Path, help="tau-bench trajectories with tool calls")
     parser.add_argument("--tau-budget", type=int, nargs="+", default=[6144, 12288])
     parser.add_argument("--json", type=Path, help="where to write the figures")
-    parser.add_argument("--embeddings", help="also search by meaning, with this encoder")
+    parser.add_argument("--embeddings", action="store_true", help="search by meaning, too")
+    parser.add_argument("--model", help="another encoder than MiniLM, by name or path")
     parser.add_argument("--conversations", type=int, help="the first so many only")
     parser.add_argument("--ours-only", action="store_true", help="leave the peers out")
     given = parser.parse_args()
     peers = {} if given.ours_only else _memory_peers.METHODS
-    methods = {**_memory_ours.methods(embeddings=given.embeddings), **peers}
+    methods = {**_memory_ours.methods(embeddings=given.embeddings, model=given.model), **peers}
     talks = read_locomo(given.data)[: given.conversations]
     questions = sum(len(talk.questions) for talk in talks)
     print(f"{len(talks)} conversations, {questions} questions with evidence")
