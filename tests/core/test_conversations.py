@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 import multiprocessing
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from agentperf_core.clock import FakeClock
 from agentperf_core.errors import CodecError, ConfigError
 from agentperf_core.events import DecisionMade, Event, EventBus, Fault
 from agentperf_core.flow import Flow, Step, run
+from agentperf_core.testing.stores import in_threads
 
 
 class Breakable(MemoryConversations):
@@ -270,6 +272,66 @@ async def test_a_cancelled_append_is_not_lost() -> None:
         await saying
     gate.set()
     assert texts(await case.talk.aread()) == ["said"]
+
+
+async def test_nobody_overtakes_what_waits() -> None:
+    """What is said while the rest is being stored comes behind it, and is read at once."""
+    case = Outage(failures=1000)
+    await case.talk.aappend(record("0"))
+    case.down()
+    for number in range(1, 4):
+        await case.talk.aappend(record(f"{number}"))
+    case.down(False)
+    gate, slow = asyncio.Event(), case.store.append
+
+    def append(name: str, batch: Batch, *, again: bool = False) -> Flow[int]:
+        yield from Step(lambda: None, gate.wait)
+        return (yield from slow(name, batch, again=again))
+
+    case.store.append = append  # type: ignore[method-assign] # pyright: ignore[reportAttributeAccessIssue]
+    reading = asyncio.create_task(case.talk.aread())
+    await asyncio.sleep(0)
+    assert await case.talk.aappend(record("4")) is False
+    assert texts(await case.talk.aread()) == ["0", "1", "2", "3", "4"]
+    gate.set()
+    assert texts(await reading) == ["0", "1", "2", "3", "4"]
+    assert case.all.waiting == 0
+    assert texts(await Conversations(case.store).of("s", tenant="t").aread()) == list("01234")
+
+
+def test_threads_that_find_the_store_again_at_once_lose_and_double_nothing() -> None:
+    """One of them stores what waits; the others go on behind it."""
+    case = Outage(failures=1000)
+    case.down()
+    for number in range(20):
+        case.talk.append(record(f"{number}"))
+    case.down(False)
+    errors = in_threads(lambda number: case.talk.append(record(f"{20 + number}")), 20)
+    case.talk.read()
+    found = texts(Conversations(case.store).of("s", tenant="t").read())
+    assert errors == []
+    assert found[:20] == [f"{number}" for number in range(20)]
+    assert sorted(map(int, found)) == list(range(40))
+
+
+def test_what_is_copied_with_it_shares_the_store() -> None:
+    """Frameworks copy memories deeply; locks and connections have no copies."""
+    conversations = Conversations()
+    assert copy.deepcopy({"memory": conversations})["memory"] is conversations
+
+
+def test_what_is_not_ours_in_redis_is_no_message(plain_server: RedisServer, namespace: str) -> None:
+    """It takes nobody down."""
+    with (
+        redis.Redis.from_url(plain_server.url) as client,
+        open_conversations(plain_server.url, namespace=namespace, timeout_s=10.0) as conversations,
+    ):
+        talk = conversations.of("s")
+        talk.append(record("one"))
+        (key,) = list(client.scan_iter(match=f"{namespace}:*"))
+        client.rpush(key, b"something else")
+        talk.append(record("two"))
+        assert texts(talk.read()) == texts(talk.read(state="active")) == ["one", "two"]
 
 
 def test_closing_stores_what_waits() -> None:

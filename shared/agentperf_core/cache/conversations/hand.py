@@ -54,7 +54,7 @@ class Hand:
         """Messages that the store has not taken yet."""
         return [
             Kept(0, batch.state, value, batch.id)
-            for batch in self.waiting
+            for batch in [*self.waiting]
             for value in batch.values
             if state is None or batch.state == state
         ]

@@ -90,7 +90,7 @@ class RedisConversations:
             return kept_of((yield from self._redis.one(command)), state)
         active, archived = yield from self._redis.one(self._layout.read(name))
         found = kept_of(archived, "archived") + kept_of(active, "active")
-        return page(sorted(found), limit, offset)
+        return page(sorted(found, key=lambda kept: kept.id), limit, offset)
 
     def count(self, name: str, *, state: State | None = None) -> Flow[int]:
         """How many messages there are."""

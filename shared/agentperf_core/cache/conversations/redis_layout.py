@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 from agentperf_core.cache.conversations.base import BATCH_ID, Batch, Kept, State
 from agentperf_core.cache.stores.redis_layout import Command, Layout, milliseconds
-from agentperf_core.errors import CodecError
 
 __all__ = ["ConversationLayout", "kept_of"]
 
@@ -178,15 +177,12 @@ class ConversationLayout:
 
 
 def kept_of(rows: Sequence[bytes] | None, state: State) -> list[Kept]:
-    """What a list holds.
+    """What a list holds; what in it is not ours is empty, and no message for any reader."""
+    return [_kept(row, state) for row in rows or ()]
 
-    Raises:
-        CodecError: if something in it is not ours.
-    """
+
+def _kept(row: bytes, state: State) -> Kept:
     try:
-        return [
-            Kept(int(row[:_ID]), state, row[_HEAD:], row[_ID:_HEAD].decode()) for row in rows or ()
-        ]
-    except ValueError as error:
-        msg = "a conversation in Redis holds messages of this pack alone; forget it, or its key"
-        raise CodecError(msg) from error
+        return Kept(int(row[:_ID]), state, row[_HEAD:], row[_ID:_HEAD].decode())
+    except ValueError:
+        return Kept(0, state, b"", "")

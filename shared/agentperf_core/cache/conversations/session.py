@@ -87,9 +87,12 @@ class Conversation:
         if not batch.values:
             return True
         hand = self._all.hand(self._name)
+        is_there = yield from self._all.catch_up(self._name, hand)
+        if is_there and self._all.queued(hand, batch):
+            return False
         is_stored = False
         try:
-            if (yield from self._all.catch_up(self._name, hand)):
+            if is_there:
                 done = yield from self._all.asked(self._all.store.append(self._name, batch))
                 if done is not None:
                     hand.stored(done[0], batch)
@@ -119,9 +122,13 @@ class Conversation:
             read = store.read(self._name, state=state, limit=limit, offset=offset)
             found = yield from self._all.asked(read)
             if found is not None:
-                if limit is None and offset <= 0 and not store.in_process:
+                if limit is not None or offset > 0:
+                    return self._said(found[0])
+                if not store.in_process:
                     hand.saw(state, found[0])
-                return self._said(found[0])
+                there = {one.batch for one in found[0]} if hand.waiting else set[str]()
+                rest = [one for one in hand.unstored(state) if one.batch not in there]
+                return self._said([*found[0], *rest])
         known = hand.view(state)
         if known is None:
             if self._all.when_down == "raise":

@@ -19,7 +19,11 @@ from collections import OrderedDict
 from typing import Literal, Self, TypeAlias, TypeVar
 
 from agentperf_core.breaker import Breaker
-from agentperf_core.cache.conversations.base import ConversationStore, ConversationUnavailable
+from agentperf_core.cache.conversations.base import (
+    Batch,
+    ConversationStore,
+    ConversationUnavailable,
+)
 from agentperf_core.cache.conversations.hand import Hand
 from agentperf_core.cache.conversations.memory import MemoryConversations
 from agentperf_core.cache.conversations.session import Conversation, Said, prefix_of
@@ -90,6 +94,9 @@ class Conversations:
 
     def __repr__(self) -> str:
         return f"Conversations({self.store!r})"
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # frameworks copy what holds it; a copy would be the same store
 
     def __enter__(self) -> Self:
         return self
@@ -186,21 +193,39 @@ class Conversations:
         return (answer,)
 
     def catch_up(self, name: str, hand: Hand) -> Flow[bool]:
-        """Store what waits; whether the store is there, as far as is known."""
-        if not hand.waiting or hand.busy:
-            return True
-        hand.busy = True
-        try:
-            while hand.waiting:
-                batch = hand.waiting[0]
+        """Store what waits, unless somebody is at it; whether the store is there, if known."""
+        with self._lock:
+            if not hand.waiting or hand.busy:
+                return True
+            hand.busy = True
+        while (batch := self._next(hand)) is not None:
+            done = None
+            try:
                 done = yield from self.asked(self.store.append(name, batch, again=True))
-                if done is None:
-                    return False
-                hand.waiting.popleft()
-                hand.stored(done[0], batch)
-        finally:
-            hand.busy = False
+            finally:
+                with self._lock:
+                    if done is None:
+                        hand.busy = False
+                    else:
+                        hand.waiting.popleft()
+                        hand.stored(done[0], batch)
+            if done is None:
+                return False
         return True
+
+    def queued(self, hand: Hand, batch: Batch) -> bool:
+        """Put a batch behind those that somebody is storing now, if so: it must not overtake."""
+        with self._lock:
+            if hand.busy:
+                hand.waiting.append(batch)
+            return hand.busy
+
+    def _next(self, hand: Hand) -> Batch | None:
+        with self._lock:
+            if hand.waiting:
+                return hand.waiting[0]
+            hand.busy = False
+            return None
 
     def _settle(self) -> Flow[None]:
         with self._lock:
