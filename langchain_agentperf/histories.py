@@ -8,7 +8,6 @@ from typing import Any, cast
 import orjson
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, messages_from_dict
-from pydantic_core import PydanticSerializationError
 
 from agentperf_core.cache.conversations import (
     Conversation,
@@ -94,7 +93,7 @@ def _record(message: BaseMessage) -> Mapping[str, Any]:
     """
     try:
         raw = message.model_dump_json(fallback=str)
-    except PydanticSerializationError as error:
+    except ValueError as error:  # a PydanticSerializationError
         msg = f"a {type(message).__name__} must be plain data to be kept, got {error}; convert it"
         raise CodecError(msg) from error
     return {"type": message.type, "data": orjson.loads(raw)}
