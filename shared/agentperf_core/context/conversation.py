@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from agentperf_core.context.recall import Recall, Recalled
 from agentperf_core.context.recalling import RecallSettings
+from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.turns import units_of
 from agentperf_core.context.window import Evicted, Window
@@ -69,19 +70,42 @@ class Conversation:
 
     def add(self, message: Message) -> None:
         """Add the next message, see `Window.add`."""
-        self.window.add(message)
-        if self._memory is None:
-            return
         if message.role == "user":
             self._question, self._known = message.text, None
-        with self._lock:
-            self._waiting.extend(self.window.take_evicted())
-            self._index(_AT_ONCE)
+        try:
+            self.window.add(message)
+        finally:
+            if self._memory is not None:
+                with self._lock:
+                    self._waiting.extend(self.window.take_evicted())
+                    self._index(_AT_ONCE)
 
-    def beside(self, tokens: int) -> None:
-        """Leave at least so much room for the rest of the request, see `Window.reserve`."""
-        if tokens > 0:
-            self.window.reserve(self._reserve + tokens)
+    def extend(self, messages: Iterable[Message], *, beside: int = 0) -> None:
+        """Add several messages.
+
+        Args:
+            messages: in order.
+            beside: what the rest of the request takes, see `Window.reserve`.
+
+        Raises:
+            ContextOverflow: if it does not fit at the end; what was too large in its time does not
+                matter once it has left.
+        """
+        overflow = None
+        try:
+            if beside > 0:
+                self.window.reserve(self._reserve + beside)
+        except ContextOverflow as error:
+            overflow = error
+        for message in messages:
+            try:
+                self.add(message)
+            except ContextOverflow as error:
+                overflow = error
+            else:
+                overflow = None
+        if overflow is not None:
+            raise overflow
 
     def recalled(self, question: str | None = None) -> Flow[Recalled | None]:
         """What the question needs of what has left the window; `None` if it needs nothing.

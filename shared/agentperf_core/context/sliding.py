@@ -185,9 +185,7 @@ class SlidingWindow:
             found = self._known(marks)
             known = len(found.marks)
             try:
-                found.talk.beside(beside)
-                for place in range(known, len(marks)):
-                    found.talk.add(message_at(place))
+                found.talk.extend(map(message_at, range(known, len(marks))), beside=beside)
                 if len(found.talk.window.repairs) > found.put_right:
                     known = 0
                     self._read_anew(found, [message_at(at) for at in range(len(marks))], beside)
@@ -237,9 +235,7 @@ class SlidingWindow:
         valid = repaired(history)
         found.talk, found.marks, found.cuts, found.repairs = self._new(), [], 0, 0
         found.put_right = len(valid.repairs)
-        found.talk.beside(beside)
-        for message in valid.messages:
-            found.talk.add(message)
+        found.talk.extend(valid.messages, beside=beside)
         found.talk.window.repairs = [*valid.repairs]
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from agentperf_core.context._kept import KeptTurn, KeptUnit
 from agentperf_core.context._ladder import Ladder
 from agentperf_core.context.oversize import shortened
-from agentperf_core.context.records import Cut, CutKind
+from agentperf_core.context.records import ContextOverflow, Cut, CutKind
 from agentperf_core.context.settings import WindowSettings
-from agentperf_core.context.turns import NO_RESULT, Repair
+from agentperf_core.context.turns import NO_RESULT, Repair, says_nothing
 from agentperf_core.types import Message
 
 __all__ = ["Evicted", "Window"]
@@ -110,11 +110,13 @@ class Window:
     def add(self, message: Message) -> None:
         """Add the next message of the conversation.
 
-        Results without a call are left out, and calls that others follow get a result that says
-        that there is none; both are noted in `repairs`.
+        Results without a call are left out, and so is a message without content that others
+        follow; calls that others follow get a result that says that there is none. All of it is
+        noted in `repairs`.
 
         Raises:
-            ContextOverflow: if the message is too large, and is not to be made smaller.
+            ContextOverflow: if the message is too large and cannot be made smaller; it is in the
+                window all the same, until a later one makes it leave.
         """
         place = self._added
         self._added += 1
@@ -122,6 +124,7 @@ class Window:
             self._add_result(place, message)
         else:
             self._settle(place)
+            self._drop_empty()
             self._add_unit(place, message)
         self._fit()
 
@@ -187,6 +190,18 @@ class Window:
                 self._append_result(last, stub, -1)
         last.waiting.clear()
 
+    def _drop_empty(self) -> None:
+        """A message that says nothing may only be the last one: the model is to go on with it."""
+        last = self._turns[-1].units[-1] if self._turns else None
+        if last is None or last.stub or not says_nothing(last.messages[0]):
+            return
+        self.repairs.append(Repair("empty_message", last.places[0]))
+        self.tokens -= last.cost
+        self._turns[-1].units.pop()
+        if not self._turns[-1].units:
+            self._turns.pop()
+        self._shown = None
+
     def _append_result(self, unit: KeptUnit, message: Message, place: int) -> None:
         shown = self._not_huge(message)
         cost = self._settings.cost(shown)
@@ -214,6 +229,12 @@ class Window:
         self._shown = None
         ladder = Ladder(self._settings, self._pinned, self._turns, self._note, self._leave)
         self.tokens = ladder.fit(self.tokens, self.room)
+        if self.tokens > self.room:
+            msg = (
+                f"the pinned messages and the last turn cost {self.tokens} and there is room for "
+                f"{self.room}; raise the limit, pin less, or lower reserve"
+            )
+            raise ContextOverflow(msg, needed=self.tokens, limit=self.room)
 
     def _note(self, kind: CutKind, messages: int, saved: int) -> None:
         self.cuts.append(Cut(kind, messages, saved, self._added))
