@@ -15,6 +15,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from _memory_data import COUNTER, PRIMING, Talk
 
+from agentperf_core.accounting.framing import compact_json
+from agentperf_core.testing import chat_objections
 from agentperf_core.types import Message
 
 cpu_s = time.process_time
@@ -153,21 +155,20 @@ def _common(before: Sequence[Message], prompt: Sequence[Message]) -> int:
 
 
 def is_invalid(prompt: Sequence[Message]) -> bool:
-    """Whether providers refuse a prompt.
+    """Whether a strict provider refuses a prompt, see `chat_objections`."""
+    return bool(chat_objections([_as_sent(message) for message in prompt]))
 
-    It is empty, does not begin with the user after the system's part, has a result without its
-    call, or a call that something else follows than all of its results.
-    """
-    body = [message for message in prompt if message.role != "system"]
-    if not body or body[0].role != "user":
-        return True
-    waiting: set[str] = set()
-    for message in body:
-        if message.role == "tool":
-            if message.tool_call_id not in waiting:
-                return True
-            waiting.discard(message.tool_call_id)
-        elif waiting:
-            return True
-        waiting |= {call.id for call in message.tool_calls}
-    return bool(waiting)
+
+def _as_sent(message: Message) -> dict[str, Any]:
+    sent: dict[str, Any] = {"role": message.role, "content": message.text}
+    if message.tool_call_id is not None:
+        sent["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        sent["tool_calls"] = [
+            {
+                "id": call.id,
+                "function": {"name": call.name, "arguments": compact_json(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    return sent
