@@ -58,6 +58,13 @@ COMMANDS = (
         ),
         f"benchmarks/prefetch.py --data {DATA}/tools/tau_bench/gpt-4o-airline.json",
     ),
+    (
+        "",
+        (
+            f"benchmarks/memory_replay.py --data {DATA}/memory/locomo --budget 4096 8192 16384 "
+            f"--tau {DATA}/tools/tau_bench/gpt-4o-airline.json"
+        ),
+    ),
     ("", f"benchmarks/semantic_followups.py --data {SEMANTIC}/banking77_train.csv.gz"),
     *(
         (

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langchain_agentperf.callbacks import LatencyCallbackHandler, latency_callback
     from langchain_agentperf.chat_models.cached import CachedChatModel
     from langchain_agentperf.fit import fit_messages
+    from langchain_agentperf.histories import ConversationHistory
     from langchain_agentperf.middleware.context_fit import ContextFitMiddleware
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CachedChatModel",
     "ContextFitMiddleware",
+    "ConversationHistory",
     "ExactCache",
     "LatencyCallbackHandler",
     "NodeCache",
@@ -66,6 +68,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "CachedChatModel": "chat_models.cached",
         "ContextFitMiddleware": "middleware.context_fit",
+        "ConversationHistory": "histories",
         "ExactCache": "caches.exact",
         "LatencyCallbackHandler": "callbacks",
         "NodeCache": "nodes",

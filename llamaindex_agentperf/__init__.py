@@ -11,6 +11,7 @@ from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
     from llamaindex_agentperf.agents.parallel import ParallelAgentWorkflow, ParallelFunctionAgent
+    from llamaindex_agentperf.chat_store import AgentPerfChatStore
     from llamaindex_agentperf.embeddings import EmbeddingCacheStore
     from llamaindex_agentperf.instrumentation import (
         LatencyEventHandler,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.memory.recall_block import RecallMemoryBlock
     from llamaindex_agentperf.memory.sliding import SlidingWindowMemory
     from llamaindex_agentperf.profiles import model_profile
+    from llamaindex_agentperf.redis_chat_store import RedisAsyncChatStore
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
     from llamaindex_agentperf.tools.manage import manage_tools
     from llamaindex_agentperf.tools.managed import ManagedTool
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
+    "AgentPerfChatStore",
     "CachedLLM",
     "CachedTool",
     "ContextFitLLM",
@@ -42,6 +45,7 @@ __all__ = [
     "ParallelAgentWorkflow",
     "ParallelFunctionAgent",
     "RecallMemoryBlock",
+    "RedisAsyncChatStore",
     "SlidingWindowMemory",
     "SubstituteTool",
     "arun_plan",
@@ -59,6 +63,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
+        "AgentPerfChatStore": "chat_store",
         "CachedLLM": "llms.cached",
         "CachedTool": "tools.cached",
         "ContextFitLLM": "llms.context_fit",
@@ -69,6 +74,7 @@ __getattr__, __dir__ = lazy_exports(
         "ParallelAgentWorkflow": "agents.parallel",
         "ParallelFunctionAgent": "agents.parallel",
         "RecallMemoryBlock": "memory.recall_block",
+        "RedisAsyncChatStore": "redis_chat_store",
         "SlidingWindowMemory": "memory.sliding",
         "SubstituteTool": "tools.substitute",
         "arun_plan": "tools.plan",

@@ -13,7 +13,7 @@ from llama_index.core.base.llms.types import ContentBlock
 
 from agentperf_core.errors import CodecError
 
-__all__ = ["OF_ANSWERS", "OF_TOOLS", "block_data", "checked_blocks"]
+__all__ = ["OF_ANSWERS", "OF_TOOLS", "block_data", "checked_blocks", "holds_path"]
 
 OF_ANSWERS = frozenset({"audio", "citation", "image", "text", "thinking", "tool_call"})
 """Types of the blocks that models answer with."""
@@ -51,6 +51,22 @@ def checked_blocks(blocks: object, kinds: frozenset[str]) -> list[dict[str, Any]
             raise CodecError(msg)
         _check(cast("Mapping[str, Any]", block), kinds)
     return found
+
+
+def holds_path(block: object) -> bool:
+    """Whether a block of plain data, or one inside it, names a file of whoever reads it."""
+    if not isinstance(block, dict):
+        return False
+    fields = cast("Mapping[str, Any]", block)
+    url = fields.get("url")
+    if fields.get("path") is not None or (isinstance(url, str) and _is_file(url)):
+        return True
+    inside = fields.get(_NESTED.get(str(fields.get("block_type")), ""))
+    return any(map(holds_path, cast("list[Any]", inside) if isinstance(inside, list) else [inside]))
+
+
+def _is_file(url: str) -> bool:
+    return url.partition(":")[0].lower() not in {"data", "gs", "http", "https", "s3"}
 
 
 def _check(block: Mapping[str, Any], kinds: frozenset[str]) -> None:

@@ -14,7 +14,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
-for _suite in ("leases", "stores", "stores_async", "vectors"):
+_SUITES = ("conversation_states", "conversations", "leases", "stores", "stores_async", "vectors")
+for _suite in _SUITES:
     pytest.register_assert_rewrite(f"agentperf_core.testing.{_suite}")
 pytest_plugins = ["redis_servers"]
 

@@ -8,6 +8,8 @@
     ├── TraceFileError   (also ValueError)   a trace file that cannot be read to its end
     ├── CodecError       (also ValueError)   a stored value that is not one of ours
     ├── VectorError      (also ValueError)   a text that has no usable vector (`cache.vectors`)
+    ├── ConversationUnavailable (also RuntimeError) its store does not answer
+    │                                        (`cache.conversations`)
     ├── RememberedToolError                  a tool failed a moment ago (`cache.toolresults`)
     └── ServerUnavailable (also RuntimeError) a server of the tests cannot start (`bench.servers`)
 

@@ -94,7 +94,8 @@ def both(
 ) -> tuple[Callable[P, T], Callable[P, Coroutine[Any, Any, T]]]:
     """The sync and the async function of a function that makes a flow, with its signature.
 
-    The async one has the name of the sync one behind an `a`.
+    The async one has the name of the sync one behind an `a`; an underscore before the name of the
+    function is left out, so that a class can do this with its methods.
 
     Example:
         >>> import asyncio
@@ -113,7 +114,8 @@ def both(
     async def async_(*args: P.args, **kwargs: P.kwargs) -> T:
         return await arun(make(*args, **kwargs))
 
-    sync.__qualname__ = make.__name__
-    async_.__name__ = async_.__qualname__ = f"a{make.__name__}"
-    async_.__doc__ = f"Like `{make.__name__}`, awaited."
+    name = make.__name__.removeprefix("_")
+    sync.__name__ = sync.__qualname__ = name
+    async_.__name__ = async_.__qualname__ = f"a{name}"
+    async_.__doc__ = f"Like `{name}`, awaited."
     return sync, async_

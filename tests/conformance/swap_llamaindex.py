@@ -8,8 +8,9 @@ Nothing of theirs is kept here. In a checkout of their repository, in `llama-ind
 `SWAP` says what is swapped: `llm` puts a `CachedLLM` around every model that a test builds,
 `replay` asks it twice, so that the test sees the stored answer, `tool` puts a `CachedTool` around
 every `FunctionTool`, `managed` puts a `ManagedTool` there, `agents` makes every `FunctionAgent` and
-`AgentWorkflow` a parallel one, `kv` has an `EmbeddingCacheStore` for every key-value store, `none`
-is their own run. The outcome is in `benchmarks/RESULTS.md`.
+`AgentWorkflow` a parallel one, `kv` has an `EmbeddingCacheStore` for every key-value store, `chat`
+an `AgentPerfChatStore` for every SQL chat store (in memory, or at `SWAP_ADDRESS`), `none` is their
+own run. The outcome is in `benchmarks/RESULTS.md`.
 """
 
 from __future__ import annotations
@@ -20,19 +21,23 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator
 from functools import partial
 from typing import Any, cast
+from uuid import uuid4
 
 import llama_index.core.agent.workflow as agents_home
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.structured_llm import StructuredLLM
+from llama_index.core.memory import memory as chat_memory
 from llama_index.core.storage import kvstore
+from llama_index.core.storage.chat_store import sql as chat_sql
 from llama_index.core.storage.kvstore import simple_kvstore
 from llama_index.core.storage.kvstore import types as kvstore_types
 from llama_index.core.tools import FunctionTool
 
 from agentperf_core.toolpolicy import ToolPolicy
 from llamaindex_agentperf import (
+    AgentPerfChatStore,
     CachedLLM,
     CachedTool,
     EmbeddingCacheStore,
@@ -201,6 +206,14 @@ class Shelf(EmbeddingCacheStore):
         super().__init__("a model of their tests")
 
 
+class Chats(AgentPerfChatStore):
+    """A chat store that is made like theirs: with nothing in it."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        SEEN["chat stores"] += 1
+        super().__init__(os.environ.get("SWAP_ADDRESS", "memory:"), namespace=f"swap-{uuid4().hex}")
+
+
 _construct = cast("Callable[..., Any]", type.__call__)
 _from_defaults: Any = cast("Any", FunctionTool.from_defaults).__func__
 
@@ -223,6 +236,9 @@ elif SWAP == "kv":
     for _module in (kvstore, simple_kvstore):
         _module.SimpleKVStore = Shelf  # type: ignore[misc]
     kvstore_types.MutableMappingKVStore = Shelf  # type: ignore[misc]
+elif SWAP == "chat":
+    for _module in (chat_memory, chat_sql):
+        _module.SQLAlchemyChatStore = Chats  # type: ignore[misc]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

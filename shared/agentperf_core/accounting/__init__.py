@@ -5,6 +5,7 @@ Importing this package loads neither tiktoken nor genai-prices: each is imported
 
 from agentperf_core.accounting.estimate import estimate_tokens
 from agentperf_core.accounting.framing import ChatFormat
+from agentperf_core.accounting.functions_api import count_functions_request
 from agentperf_core.accounting.pricing import PRICES, PriceBook
 from agentperf_core.accounting.profiles import ModelProfile, ModelRegistry
 from agentperf_core.accounting.rates import ModelPrice
@@ -20,5 +21,6 @@ __all__ = [
     "PriceBook",
     "TokenCounter",
     "Tokenizer",
+    "count_functions_request",
     "estimate_tokens",
 ]

@@ -20,7 +20,7 @@ from agentperf_core.cache.requests.canonical import Unkeyable, check_finite
 from agentperf_core.errors import CodecError
 from agentperf_core.types import Usage
 
-__all__ = ["Entry", "OldVersion", "comes_back", "pack", "unpack"]
+__all__ = ["Entry", "OldVersion", "comes_back", "inflated", "pack", "unpack"]
 
 _PLAIN = b"AP2j"
 _PACKED = b"AP2z"
@@ -124,7 +124,7 @@ def unpack(raw: bytes) -> Entry:
         if kind == _PLAIN:
             return _entry(orjson.loads(rest))
         if kind == _PACKED:
-            return _entry(orjson.loads(_unpacked(rest)))
+            return _entry(orjson.loads(inflated(rest)))
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         # Only the first bytes: the rest is somebody's answer.
         msg = f"a stored answer must be an entry of this pack, got {raw[:20]!r}; clear the cache"
@@ -141,7 +141,13 @@ def _is_old(kind: bytes, raw: bytes) -> bool:
     return (ours and not kind.startswith(_PLAIN[:3])) or raw.startswith(b'{"v":')
 
 
-def _unpacked(packed: bytes) -> bytes:
+def inflated(packed: bytes) -> bytes:
+    """What zlib packed, if that is not a bomb.
+
+    Raises:
+        ValueError: if it is cut off or too large.
+        zlib.error: if it is damaged.
+    """
     unpacking = zlib.decompressobj()
     found = unpacking.decompress(packed, _MOST_UNPACKED)
     if not unpacking.eof:

@@ -7,6 +7,10 @@ this package; the async ones need pytest-asyncio (or any plugin that runs `async
 
 from agentperf_core.clock import FakeClock
 from agentperf_core.testing.chat_rules import chat_objections
+from agentperf_core.testing.conversations import (
+    AwaitedConversationConformance,
+    ConversationConformance,
+)
 from agentperf_core.testing.leases import LeaseConformance
 from agentperf_core.testing.stores import MovableClock, StoreConformance
 from agentperf_core.testing.stores_async import AsyncStoreConformance
@@ -15,6 +19,8 @@ from agentperf_core.testing.virtual import VirtualTime
 
 __all__ = [
     "AsyncStoreConformance",
+    "AwaitedConversationConformance",
+    "ConversationConformance",
     "FakeClock",
     "LeaseConformance",
     "MovableClock",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from agentperf_core.cache.stores.base import Store
 from agentperf_core.cache.stores.memory import MemoryStore
@@ -21,7 +21,7 @@ from agentperf_core.cache.stores.sqlite import SQLiteStore
 from agentperf_core.cache.stores.sqlite_file import default_path
 from agentperf_core.errors import ConfigError
 
-__all__ = ["close_store", "open_store", "without_secrets"]
+__all__ = ["close_store", "open_store", "parse_address", "without_secrets"]
 
 _FORMS = (
     "memory:, sqlite:PATH, redis://[user:password@]host[:port][/db], rediss://..., unix://path "
@@ -56,6 +56,29 @@ def open_store(
         >>> open_store("redis+cluster://:secret@cache.example:7000", namespace="support")
         RedisStore('redis://cache.example:7000', namespace='support')
     """
+    kind, where = parse_address(url)
+    if kind == "memory":
+        return MemoryStore()
+    if kind == "sqlite":
+        path = Path(where).expanduser() if where else default_path()
+        if must_exist and not path.is_file():
+            msg = f"store must be a cache that is there, got {str(path)!r}, no file; check the path"
+            raise ConfigError(msg)
+        return SQLiteStore(path, namespace=namespace, timeout_s=timeout_s)
+    cluster = kind == "cluster"
+    return RedisStore(where, namespace=namespace, timeout_s=timeout_s, cluster=cluster)
+
+
+def parse_address(url: str) -> tuple[Literal["memory", "sqlite", "redis", "cluster"], str]:
+    """What kind of store an address is of, and where it is: a path, or a URL for redis-py.
+
+    Raises:
+        ConfigError: if it is no address of a store.
+
+    Example:
+        >>> parse_address("redis+cluster://cache.example:7000")
+        ('cluster', 'redis://cache.example:7000')
+    """
     if not isinstance(cast("object", url), str):  # None too: a variable that is not set
         msg = f"url must be the address of a store, got {url!r}; write one of {_FORMS}"
         raise ConfigError(msg)
@@ -63,20 +86,11 @@ def open_store(
     scheme = scheme.lower()
     plain = scheme.removesuffix(_CLUSTER)
     if separator and scheme == "memory" and not rest.strip("/"):
-        return MemoryStore()
+        return "memory", ""
     if separator and scheme == "sqlite" and not rest.startswith("//"):
-        path = Path(rest).expanduser() if rest else default_path()
-        if must_exist and not path.is_file():
-            msg = f"store must be a cache that is there, got {str(path)!r}, no file; check the path"
-            raise ConfigError(msg)
-        return SQLiteStore(path, namespace=namespace, timeout_s=timeout_s)
+        return "sqlite", rest
     if separator and plain in _REDIS and (plain == scheme or plain != "unix"):
-        return RedisStore(
-            f"{plain}:{rest}",
-            namespace=namespace,
-            timeout_s=timeout_s,
-            cluster=plain != scheme,
-        )
+        return ("redis" if plain == scheme else "cluster"), f"{plain}:{rest}"
     way_out = f"write one of {_FORMS}"
     if scheme == "sqlite":
         way_out = "for a file write sqlite:PATH, without slashes before the path"

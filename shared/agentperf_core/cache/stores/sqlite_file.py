@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from agentperf_core.cache.stores.sqlite_schema import prepare
+from agentperf_core.cache.stores.sqlite_schema import CACHE, Schema, prepare
 from agentperf_core.errors import ConfigError
 
 __all__ = ["SQLiteFile", "default_path"]
@@ -37,12 +37,13 @@ class SQLiteFile:
     Args:
         path: the file; it gets mode 0600, and its folder 0700, where they are not there yet.
         timeout_s: seconds to wait for another writer.
+        schema: what it is to hold.
 
     Raises:
         ConfigError: if the file is something else, damaged, of a later version, or out of reach.
     """
 
-    def __init__(self, path: Path, *, timeout_s: float) -> None:
+    def __init__(self, path: Path, *, timeout_s: float, schema: Schema = CACHE) -> None:
         self.path = path
         self._timeout_s = timeout_s
         self._idle: list[sqlite3.Connection] = []
@@ -51,12 +52,13 @@ class SQLiteFile:
             _make(path)
             with self.connection() as connection:
                 _wait_for(connection, _PATIENT_S)
-                prepare(connection, path)
+                prepare(connection, path, schema)
                 _wait_for(connection, timeout_s)
         except (sqlite3.Error, OSError) as error:
             msg = (
-                f"path must be a file that SQLite can use as a cache, got {str(path)!r} ({error}); "
-                "give another path, or move that file away if it is a damaged cache"
+                f"path must be a file that SQLite can use as a {schema.kind}, got {str(path)!r} "
+                f"({error}); give another path, or move that file away if it is a damaged "
+                f"{schema.kind}"
             )
             raise ConfigError(msg) from error
         _files.add(self)

@@ -1,16 +1,34 @@
-"""The tables of an SQLite store, and whether a file has them."""
+"""The tables of an SQLite file of ours, and whether a file has them."""
 
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
 from agentperf_core.errors import ConfigError
 
-__all__ = ["prepare"]
+__all__ = ["CACHE", "Schema", "prepare"]
 
-_SCHEMA = 1
-_OURS = 0x41675066  # "AgPf": how we, and `file`, tell our databases from others
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a file of one kind holds.
+
+    Attributes:
+        kind: what such a file is called in errors.
+        program: the application id, by which we, and `file`, tell it from others.
+        version: of the tables; at least 1.
+        tables: the statements that make them.
+        forgets: whether a file of an earlier version is emptied; if not, it is refused.
+    """
+
+    kind: str
+    program: int
+    version: int
+    tables: tuple[str, ...]
+    forgets: bool
+
 
 _TABLES = (
     """CREATE TABLE namespaces (
@@ -43,22 +61,21 @@ _TABLES = (
         UPDATE namespaces SET bytes = bytes - old.size WHERE id = old.namespace;
         DELETE FROM tags WHERE entry = old.id;
     END""",
-    f"PRAGMA application_id = {_OURS}",
-    f"PRAGMA user_version = {_SCHEMA}",
 )
 
+CACHE = Schema("cache", 0x41675066, 1, _TABLES, forgets=True)  # "AgPf"
+"""What a cache forgets, it learns again."""
 
-def prepare(connection: sqlite3.Connection, path: Path) -> None:
+
+def prepare(connection: sqlite3.Connection, path: Path, schema: Schema = CACHE) -> None:
     """Make the tables in an empty file; accept one that has them.
-
-    A file of an earlier version is emptied: what a cache forgets, it learns again.
 
     Raises:
         ConfigError: if the file belongs to another program or a later version, or if its file
             system cannot do what several processes need.
         sqlite3.Error: if it is damaged, or no database at all.
     """
-    _refuse_others(connection, path)
+    _refuse_others(connection, path, schema)
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only an empty file heeds it
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
@@ -68,27 +85,30 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         )
         raise ConfigError(msg)
     connection.execute("BEGIN IMMEDIATE")
-    if _version(connection) != _SCHEMA:  # asked again: another process may have made them by now
+    if (
+        _version(connection) != schema.version
+    ):  # asked again: another process may have made them by now
         tables = connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table'"
         ).fetchall()
         for (table,) in tables:
             connection.execute(f'DROP TABLE "{table}"')
-        for statement in _TABLES:
+        for statement in schema.tables:
             connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {schema.program}")
+        connection.execute(f"PRAGMA user_version = {schema.version}")
     connection.execute("COMMIT")
 
 
-def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
+def _refuse_others(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (program,) = connection.execute("PRAGMA application_id").fetchone()
-    version = _version(connection)
-    if objects and program != _OURS:
-        msg = f"path must be a cache of ours, got {str(path)!r}, a database of another program; "
-    elif version > _SCHEMA:
-        msg = (
-            f"path must be a cache of version {_SCHEMA} or older, got {str(path)!r} of {version}; "
-        )
+    version, kind = _version(connection), schema.kind
+    if objects and program != schema.program:
+        msg = f"path must be a {kind} of ours, got {str(path)!r}, a database of another program; "
+    elif version > schema.version or (objects and version < schema.version and not schema.forgets):
+        which = f"{schema.version} or older" if schema.forgets else f"{schema.version}"
+        msg = f"path must be a {kind} of version {which}, got {str(path)!r} of {version}; "
     else:
         return
     msg += "give another path"

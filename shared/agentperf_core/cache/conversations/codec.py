@@ -1,0 +1,64 @@
+"""The envelope of a stored message: versioned JSON, nothing that can run.
+
+A message is four bytes, `AC1` and how the rest is written, and the rest: JSON, or JSON in zlib.
+Adapters give and take plain mappings and check themselves what may be in them. The version is not
+that of cached answers: a cache may forget what it cannot read, a conversation may not.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, cast
+
+import orjson
+
+from agentperf_core.cache.codec import inflated
+from agentperf_core.cache.requests.canonical import Unkeyable, check_finite
+from agentperf_core.errors import CodecError
+
+__all__ = ["pack", "unpack"]
+
+_PLAIN, _PACKED = b"AC1j", b"AC1z"
+# orjson would turn these into text on its own, and the message would come back as something else.
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_COMPRESS_FROM = 4096  # as for answers: see `cache.codec`
+
+
+def pack(record: Mapping[str, Any]) -> bytes:
+    """Encode a message.
+
+    Raises:
+        CodecError: if it is not plain JSON data, so that it would not come back as it is.
+
+    Example:
+        >>> unpack(pack({"role": "user", "text": "hi"}))
+        {'role': 'user', 'text': 'hi'}
+    """
+    try:
+        raw = orjson.dumps(dict(record), option=_OPTIONS)
+        if b"null" in raw:
+            check_finite((dict(record),))  # orjson writes NaN as null
+    except (TypeError, Unkeyable) as error:
+        msg = f"a message must be plain JSON data to be kept, got {error}; convert it first"
+        raise CodecError(msg) from error
+    return _PLAIN + raw if len(raw) < _COMPRESS_FROM else _PACKED + zlib.compress(raw, 1)
+
+
+def unpack(raw: bytes) -> dict[str, Any]:
+    """Decode a message.
+
+    Raises:
+        CodecError: if the bytes are not a message of this version.
+    """
+    kind, rest = raw[:4], raw[4:]
+    try:
+        if kind in {_PLAIN, _PACKED}:
+            found: object = orjson.loads(rest if kind == _PLAIN else inflated(rest))
+            if isinstance(found, dict):
+                return cast("dict[str, Any]", found)
+    except (ValueError, zlib.error):
+        pass
+    # Only the kind: the rest is what somebody said.
+    msg = f"a kept message must start with {_PLAIN[:3]!r} and be JSON, got {kind!r}; forget it"
+    raise CodecError(msg)
