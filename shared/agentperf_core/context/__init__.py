@@ -4,23 +4,43 @@ from agentperf_core.context.fit import ContextFitter, Fitted
 from agentperf_core.context.records import ContextOverflow, Cut
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.sliding import SlidingWindow, View
+from agentperf_core.context.summaries import (
+    ChatSummarizer,
+    Coverage,
+    Summarize,
+    SummarizingTrimmer,
+    Summary,
+    SummarySettings,
+    Trimmed,
+    TrimmerPool,
+    Written,
+)
 from agentperf_core.context.turns import Changed, Repaired, Turn, Unit, repaired, turns_of, units_of
 from agentperf_core.context.window import Evicted, Window
 
 __all__ = [
     "Changed",
+    "ChatSummarizer",
     "ContextFitter",
     "ContextOverflow",
+    "Coverage",
     "Cut",
     "Evicted",
     "Fitted",
     "Repaired",
     "SlidingWindow",
+    "Summarize",
+    "SummarizingTrimmer",
+    "Summary",
+    "SummarySettings",
+    "Trimmed",
+    "TrimmerPool",
     "Turn",
     "Unit",
     "View",
     "Window",
     "WindowSettings",
+    "Written",
     "repaired",
     "turns_of",
     "units_of",
