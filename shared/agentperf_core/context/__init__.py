@@ -14,6 +14,7 @@ from agentperf_core.context.summaries import (
     Trimmed,
     TrimmerPool,
     Written,
+    trim_settings,
 )
 from agentperf_core.context.turns import Changed, Repaired, Turn, Unit, repaired, turns_of, units_of
 from agentperf_core.context.window import Evicted, Window
@@ -42,6 +43,7 @@ __all__ = [
     "WindowSettings",
     "Written",
     "repaired",
+    "trim_settings",
     "turns_of",
     "units_of",
 ]

@@ -3,7 +3,12 @@
 from agentperf_core.context.summaries.chat import ChatSummarizer
 from agentperf_core.context.summaries.pool import TrimmerPool
 from agentperf_core.context.summaries.records import Coverage, Summary, Trimmed
-from agentperf_core.context.summaries.settings import Summarize, SummarySettings, Written
+from agentperf_core.context.summaries.settings import (
+    Summarize,
+    SummarySettings,
+    Written,
+    trim_settings,
+)
 from agentperf_core.context.summaries.trimmer import SummarizingTrimmer
 
 __all__ = [
@@ -16,4 +21,5 @@ __all__ = [
     "Trimmed",
     "TrimmerPool",
     "Written",
+    "trim_settings",
 ]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, TypeAlias
 
 from agentperf_core.accounting.pricing import PRICES, PriceBook
+from agentperf_core.context.settings import WindowSettings
 from agentperf_core.errors import ConfigError, require_instance, require_positive
 from agentperf_core.types import Message, Usage
 
-__all__ = ["Summarize", "SummarySettings", "Written"]
+__all__ = ["Summarize", "SummarySettings", "Written", "trim_settings"]
 
 _USUAL = 512
 _LEAST = 32
+_LONGER = {"summary_tokens": "tokens"}  # where window and summary share one list of arguments
 _PARTS = 4  # of a part of a long span: so that the summaries of its parts are one part in the end
 
 
@@ -125,3 +127,35 @@ class SummarySettings:
             )
             raise ConfigError(msg)
         return tokens
+
+
+def trim_settings(
+    summarize: Summarize | None, **options: Any
+) -> tuple[WindowSettings, SummarySettings | None]:
+    """Both settings out of one list of arguments, as adapters take them.
+
+    Args:
+        summarize: who summarises; `None` for nobody.
+        **options: fields of `WindowSettings` and `SummarySettings`, whose `tokens` are
+            `summary_tokens` here.
+
+    Raises:
+        ConfigError: if one of them is no field, or see there.
+
+    Example:
+        >>> window, summary = trim_settings(None, max_tokens=4000, keep_turns=3)
+        >>> window.keep_turns, summary
+        (3, None)
+    """
+    windows = {one.name for one in fields(WindowSettings)}
+    summaries = {one.name for one in fields(SummarySettings)} - {"summarize", "tokens"}
+    unknown = options.keys() - windows - summaries - _LONGER.keys()
+    if unknown:
+        known = sorted(windows | summaries | _LONGER.keys())
+        msg = f"a trimmed conversation has the settings {', '.join(known)}, got {sorted(unknown)!r}"
+        raise ConfigError(msg + "; check the spelling")
+    window = WindowSettings(**{name: options[name] for name in options.keys() & windows})
+    if summarize is None:
+        return window, None
+    given = {_LONGER.get(name, name): options[name] for name in options.keys() - windows}
+    return window, SummarySettings(summarize=summarize, **given)

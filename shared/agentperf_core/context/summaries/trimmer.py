@@ -116,9 +116,13 @@ class SummarizingTrimmer:
     def reserve(self, tokens: int) -> None:
         """Leave at least so much room beside what is shown, as `Window.reserve`.
 
+        A window that is bounded by messages takes no notice: what is beside is none.
+
         Raises:
             ContextOverflow: if there is no room left.
         """
+        if not self._settings.in_tokens:
+            return
         with self._lock:
             self._window.reserve(self._settings.reserve + tokens)
             self._ledger.evicted(self._window.take_evicted())

@@ -130,6 +130,7 @@ class Work:
         return True
 
     def gave_up(self, error: Exception, span: Span) -> None:
+        """Note that a span has no summary; when more is said, and each time more, it gets one."""
         with self._lock:
             if self.aside.free(span.turn):
                 self._failures += 1
