@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         instrument,
     )
     from llamaindex_agentperf.llms.cached import CachedLLM
+    from llamaindex_agentperf.memory.summary_block import SummaryMemoryBlock
+    from llamaindex_agentperf.memory.summary_trim import SummaryTrimMemory
     from llamaindex_agentperf.profiles import model_profile
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
     from llamaindex_agentperf.tools.manage import manage_tools
@@ -37,6 +39,8 @@ __all__ = [
     "ParallelAgentWorkflow",
     "ParallelFunctionAgent",
     "SubstituteTool",
+    "SummaryMemoryBlock",
+    "SummaryTrimMemory",
     "arun_plan",
     "awarm_up",
     "cached_tools",
@@ -60,6 +64,8 @@ __getattr__, __dir__ = lazy_exports(
         "ParallelAgentWorkflow": "agents.parallel",
         "ParallelFunctionAgent": "agents.parallel",
         "SubstituteTool": "tools.substitute",
+        "SummaryMemoryBlock": "memory.summary_block",
+        "SummaryTrimMemory": "memory.summary_trim",
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tools": "tools.cached",

@@ -7,6 +7,7 @@ from agentperf_core.context.sliding import SlidingWindow, View
 from agentperf_core.context.summaries import (
     ChatSummarizer,
     Coverage,
+    RollingSummary,
     Summarize,
     SummarizingTrimmer,
     Summary,
@@ -29,6 +30,7 @@ __all__ = [
     "Evicted",
     "Fitted",
     "Repaired",
+    "RollingSummary",
     "SlidingWindow",
     "Summarize",
     "SummarizingTrimmer",

@@ -3,6 +3,7 @@
 from agentperf_core.context.summaries.chat import ChatSummarizer
 from agentperf_core.context.summaries.pool import TrimmerPool
 from agentperf_core.context.summaries.records import Coverage, Summary, Trimmed
+from agentperf_core.context.summaries.rolling import RollingSummary
 from agentperf_core.context.summaries.settings import (
     Summarize,
     SummarySettings,
@@ -14,6 +15,7 @@ from agentperf_core.context.summaries.trimmer import SummarizingTrimmer
 __all__ = [
     "ChatSummarizer",
     "Coverage",
+    "RollingSummary",
     "Summarize",
     "SummarizingTrimmer",
     "Summary",

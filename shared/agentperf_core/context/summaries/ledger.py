@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agentperf_core.context.settings import WindowSettings
+from agentperf_core.accounting.tokens import TokenCounter
 from agentperf_core.context.summaries.records import (
     Coverage,
     Summary,
@@ -27,7 +27,7 @@ class Ledger:
     """Keeps books of one conversation; not safe under threads.
 
     Args:
-        settings: of the window.
+        counter: counts tokens.
 
     Attributes:
         history: all messages, by place.
@@ -37,8 +37,8 @@ class Ledger:
         ready: the one that waits for the next cut.
     """
 
-    def __init__(self, settings: WindowSettings) -> None:
-        self._settings = settings
+    def __init__(self, counter: TokenCounter) -> None:
+        self._counter = counter
         self.history: list[Message] = []
         self.pending: set[int] = set()
         self.summary: Summary | None = None
@@ -68,6 +68,10 @@ class Ledger:
         self._coverage = None
         self.adopt()
 
+    def cost(self, places: Iterable[int]) -> int:
+        """What the messages at some places cost, in tokens."""
+        return sum(self._cost(self.history[place]) for place in places)
+
     def has(self, summary: Summary) -> None:
         """Take a summary that was written, to be adopted later."""
         self.ready = summary
@@ -88,7 +92,7 @@ class Ledger:
     ) -> Summary:
         """A text and what it is a summary of, as a summary."""
         bill = writer.bill
-        source = sum(self._cost(self.history[place]) for place in places)
+        source = self.cost(places)
         covers = places_of((*each_place(base.covers if base else ()), *places))
         if base is not None:
             bill.extend(base.calls, base.usage, base.cost_usd, base.model)
@@ -132,16 +136,24 @@ class Ledger:
         Raises:
             Exception: if it cannot be read.
         """
-        record = state.get("ready") or state.get("summary")
-        there = sum(end - first for first, end in record["covers"]) if record else 0
-        return there > len(self._known)
+        return self.told_of(state) > len(self._known)
 
-    def resume(self, state: Mapping[str, Any], most: int) -> str | None:
+    def told_of(self, state: Mapping[str, Any]) -> int:
+        """How many messages the summaries of a `state()` tell of.
+
+        Raises:
+            Exception: if it cannot be read.
+        """
+        record = state.get("ready") or state.get("summary")
+        return sum(end - first for first, end in record["covers"]) if record else 0
+
+    def resume(self, state: Mapping[str, Any], most: int, *, verified: bool = True) -> str | None:
         """Take up the summaries of a `state()`; why one of them was not, if so.
 
         Args:
             state: the state.
             most: tokens that a summary may take.
+            verified: whether the messages must be those that a summary was made of.
 
         Raises:
             CodecError: if they cannot be read.
@@ -149,7 +161,9 @@ class Ledger:
         saved = [state.get(name) for name in ("summary", "ready")]
         found = [None if record is None else Summary.of(record) for record in saved]
         valid = [
-            one if one is None or (self._holds(one) and self._fits(one, most)) else None
+            one
+            if one is None or ((not verified or self._holds(one)) and self._fits(one, most))
+            else None
             for one in found
         ]
         self.summary, self.ready = valid
@@ -168,9 +182,9 @@ class Ledger:
         return summary.digest == digest_of(covered)
 
     def _fits(self, summary: Summary, most: int) -> bool:
-        return self._settings.counter.count_message(summary.message()) <= most
+        return self._counter.count_message(summary.message()) <= most
 
     def _cost(self, message: Message) -> int:
         if len(message.text) > _HUGE:
             return len(message.text) // 4
-        return self._settings.counter.count_message(message)
+        return self._counter.count_message(message)

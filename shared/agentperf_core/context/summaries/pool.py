@@ -18,6 +18,8 @@ from agentperf_core.types import Message
 
 __all__ = ["TrimmerPool"]
 
+_SPARED = 8
+
 
 @dataclass(slots=True)
 class _Followed:
@@ -56,10 +58,19 @@ class TrimmerPool:
     ) -> None:
         require_positive(conversations=conversations)
         self._made = lambda: SummarizingTrimmer(window, summary, bus=bus)
-        self._made()  # a mistake shall not wait for the first conversation
+        # Made now: a mistake shall not wait for the first conversation.
+        self._settings = self._made().settings
         self._most = conversations
         self._followed: OrderedDict[Hashable, _Followed] = OrderedDict()
         self._lock = threading.Lock()
+
+    def possible(self, beside: int) -> int:
+        """As much of what a request costs besides as leaves the conversation an eighth of the room.
+
+        For callers who rather send a request that is over the limit than none.
+        """
+        limit, reserve = self._settings.limit, self._settings.reserve
+        return max(min(beside, limit - reserve - limit // _SPARED), 0)
 
     def follow(
         self,

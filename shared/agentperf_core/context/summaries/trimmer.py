@@ -7,28 +7,27 @@ next cut will drop, and takes its place at that cut.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from agentperf_core.context.settings import WindowSettings
-from agentperf_core.context.summaries.ledger import Ledger
+from agentperf_core.context.summaries.base import Summarizing
 from agentperf_core.context.summaries.records import Trimmed
 from agentperf_core.context.summaries.settings import SummarySettings
-from agentperf_core.context.summaries.work import WHERE, Work
 from agentperf_core.context.window import Window
 from agentperf_core.errors import require_instance
 from agentperf_core.events import BUS, EventBus
-from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.flow import Flow, arun, run
 from agentperf_core.types import Message
 
 __all__ = ["SummarizingTrimmer"]
 
 _USUAL = 512
+_SLACK = 0.2  # of the room, summarised ahead: what is added meanwhile drops more
+_WORTH_IT = 0.1  # of the room: no call for every message that is added to a long turn
 
 
-class SummarizingTrimmer:
+class SummarizingTrimmer(Summarizing):
     """What a model is shown of one conversation: a window, and a summary of what left it.
 
     The window is cut as `Window` says, whether there is a summary or not, so the prompt is never
@@ -64,28 +63,20 @@ class SummarizingTrimmer:
     ) -> None:
         require_instance(WindowSettings, "give its sizes", window=window)
         require_instance(SummarySettings, "give it a summarize=", summary=summary)
-        self._summaries = summary
-        self._bus = bus
-        self._tokens = 0
+        tokens = 0
         if summary is not None:
             room = window.limit - window.reserve
             in_tokens = window.in_tokens
-            self._tokens = summary.tokens_of(room) if in_tokens else summary.tokens or _USUAL
-            window = replace(window, reserve=window.reserve + (self._tokens if in_tokens else 1))
+            tokens = summary.tokens_of(room) if in_tokens else summary.tokens or _USUAL
+            window = replace(window, reserve=window.reserve + (tokens if in_tokens else 1))
+        super().__init__(summary, tokens, window.counter, bus)
         self._settings = window
         self._window = Window(window, track=True)
-        self._ledger = Ledger(window)
-        # Re-entrant: a fault's hook may look at the conversation.
-        self._lock = threading.RLock()
-        self._work = Work(
-            window,
-            self._window,
-            self._ledger,
-            summaries=summary,
-            tokens=self._tokens,
-            lock=self._lock,
-            bus=bus,
-        )
+
+    @property
+    def settings(self) -> WindowSettings:
+        """Those of the window, with the room for a summary in its reserve."""
+        return self._settings
 
     @property
     def added(self) -> int:
@@ -151,11 +142,7 @@ class SummarizingTrimmer:
 
     def looked(self) -> Flow[Trimmed]:
         """What the model is shown; without `background`, waits for the summary of what was cut."""
-        if self._summaries is not None and not self._summaries.background:
-            span = self._work.claim()
-            if span is not None and (yield from self._work.write(span)):
-                with self._lock:
-                    self._ledger.adopt()
+        yield from self._waited()
         return self.view()
 
     def look(self) -> Trimmed:
@@ -166,71 +153,13 @@ class SummarizingTrimmer:
         """See `looked`."""
         return await arun(self.looked())
 
-    def work(self) -> Step[bool]:
-        """After a turn: begin the summary that is due; see `begin`."""
-        return Step(self.begin, self.abegin)
-
-    def begin(self) -> bool:
-        """Begin the summary that is due, if one is, in a thread; whether it was begun."""
-        span = self._work.claim() if self._in_background else None
-        if span is None:
-            return False
-        try:
-            self._work.aside.begin(self._work.write(span))
-        except RuntimeError as error:  # the interpreter is going down
-            self._work.gave_up(error, span)
-            return False
-        return True
-
-    async def abegin(self) -> bool:
-        """Like `begin`, in a task.
-
-        In a thread, if an event loop ended before its summary was there: programs that run a loop
-        per turn (`asyncio.run`) would never get one.
-        """
-        if self._work.aside.loop_ended:
-            return self.begin()
-        span = self._work.claim() if self._in_background else None
-        if span is None:
-            return False
-        self._work.aside.begin_task(self._work.write(span), span.turn)
-        return True
-
-    def settle(self, timeout_s: float | None = None) -> bool:
-        """Wait for the summary that a thread writes; whether none is being written now."""
-        return self._work.aside.settle(timeout_s)
-
-    async def asettle(self, timeout_s: float | None = None) -> bool:
-        """Wait for the summary that is being written; whether none is now."""
-        return await self._work.aside.asettle(timeout_s)
-
-    def state(self) -> dict[str, Any]:
-        """The summaries as plain JSON data, for `resume`; the messages are the caller's to keep."""
-        with self._lock:
-            return self._ledger.state()
-
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Take up the summaries of a `state()`, after the messages of then were added.
-
-        A summary whose messages say something else by now is not taken, and neither is a state that
-        cannot be read; what they covered will be summarised again.
-        """
-        with self._lock:
-            self._work.aside.abandon()  # what is being written extends something else
-            try:
-                self._work.failed = self._ledger.resume(state, self._tokens)
-            except Exception as error:
-                self._work.failed = type(error).__name__
-                self._bus.fault(WHERE, error)
-
-    def behind(self, state: Mapping[str, Any]) -> bool:
-        """Whether a `state()` tells of more messages than the summaries here."""
-        try:
-            return self._ledger.behind(state)
-        except Exception as error:
-            self._bus.fault(WHERE, error)
-            return False
-
-    @property
-    def _in_background(self) -> bool:
-        return self._summaries is not None and self._summaries.background
+    def _ahead(self) -> Sequence[int]:
+        """What the next cut will drop, if it is near and enough of that is in no summary."""
+        window, summaries, settings = self._window, self._summaries, self._settings
+        room = window.room
+        if summaries is None or not summaries.background or window.tokens < summaries.ahead * room:
+            return ()
+        share = 1.0 if settings.keep_turns else 1 - settings.low + _SLACK
+        places = self._ledger.unknown(window.next_out(int(room * share)))
+        cost = self._ledger.cost(places) if settings.in_tokens else len(places)
+        return places if cost >= _WORTH_IT * room else ()

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agentperf_core.context.settings import WindowSettings
+from agentperf_core.accounting.tokens import TokenCounter
 from agentperf_core.context.summaries.aside import Aside
 from agentperf_core.context.summaries.ledger import Ledger
 from agentperf_core.context.summaries.records import Summary
 from agentperf_core.context.summaries.settings import SummarySettings
 from agentperf_core.context.summaries.writing import Bill, Writer
-from agentperf_core.context.window import Window
-from agentperf_core.events import EventBus
+from agentperf_core.events import DecisionMade, EventBus
 from agentperf_core.flow import Flow
 
 __all__ = ["WHERE", "Span", "Work"]
 
 WHERE = "context.summary"
 
-_SLACK = 0.2  # of the room, summarised ahead: what is added meanwhile drops more
-_WORTH_IT = 0.1  # of the room: no call for every message that is added to a long turn
 _MOST_DOUBLINGS = 6
 
 
@@ -44,12 +41,12 @@ class Work:
     """Writes the summaries of one conversation, one at a time. Safe under threads.
 
     Args:
-        settings: of the window, with the room for a summary in its reserve.
-        window: what is shown.
-        ledger: what is not.
+        ledger: what was said, and what of it is in a summary.
+        ahead: places that a summary should tell of before they are evicted.
+        counter: counts tokens.
         summaries: who writes; `None` for nobody.
         tokens: what a summary may cost.
-        lock: held whenever window or ledger are changed.
+        lock: held whenever the ledger is changed.
         bus: where faults go.
 
     Attributes:
@@ -59,18 +56,18 @@ class Work:
 
     def __init__(
         self,
-        settings: WindowSettings,
-        window: Window,
         ledger: Ledger,
+        ahead: Callable[[], Sequence[int]],
         *,
+        counter: TokenCounter,
         summaries: SummarySettings | None,
         tokens: int,
         lock: threading.RLock,
         bus: EventBus,
     ) -> None:
-        self._settings = settings
-        self._window = window
         self._ledger = ledger
+        self._ahead = ahead
+        self._counter = counter
         self._summaries = summaries
         self._tokens = tokens
         self._lock = lock
@@ -84,7 +81,7 @@ class Work:
     def claim(self) -> Span | None:
         """What is to be summarised now, if anything; the caller then writes it."""
         with self._lock:
-            turn = self.aside.take() if self._window.added >= self._retry_at else None
+            turn = self.aside.take() if len(self._ledger.history) >= self._retry_at else None
             if turn is None:
                 return None
             places = {*self._ledger.pending, *self._ahead()}
@@ -93,24 +90,13 @@ class Work:
                 return None
             return Span(self._ledger.latest, sorted(places), turn)
 
-    def _ahead(self) -> Sequence[int]:
-        """What the next cut will drop, if it is near and enough of that is in no summary."""
-        window, summaries, settings = self._window, self._summaries, self._settings
-        room = window.room
-        if summaries is None or not summaries.background or window.tokens < summaries.ahead * room:
-            return ()
-        share = 1.0 if settings.keep_turns else 1 - settings.low + _SLACK
-        places = self._ledger.unknown(window.next_out(int(room * share)))
-        cost = sum(settings.cost(self._ledger.history[place]) for place in places)
-        return places if cost >= _WORTH_IT * room else ()
-
     def write(self, span: Span) -> Flow[bool]:
         """Write the summary of a span and have it ready; whether there is one."""
         settings, base, ledger = self._summaries, span.base, self._ledger
         if settings is None:
             return False
         bill, self._unbilled = self._unbilled, Bill()
-        writer = Writer(settings, self._settings.counter, self._tokens, bill)
+        writer = Writer(settings, self._counter, self._tokens, bill)
         try:
             messages = [ledger.history[place] for place in span.places]
             text = yield from writer.write(messages, None if base is None else base.text)
@@ -127,6 +113,7 @@ class Work:
                 return False
             self._failures, self._retry_at, self.failed = 0, 0, None
             ledger.has(summary)
+        self._tell(summary)
         return True
 
     def gave_up(self, error: Exception, span: Span) -> None:
@@ -134,6 +121,18 @@ class Work:
         with self._lock:
             if self.aside.free(span.turn):
                 self._failures += 1
-                self._retry_at = self._window.added + 2 ** min(self._failures, _MOST_DOUBLINGS)
+                self._retry_at = len(self._ledger.history) + 2 ** min(
+                    self._failures, _MOST_DOUBLINGS
+                )
                 self.failed = type(error).__name__
         self._bus.fault(WHERE, error)
+
+    def _tell(self, summary: Summary) -> None:
+        if self._bus.listening:
+            details = summary.record()
+            del details["text"], details["digest"]
+            count = sum(end - first for first, end in summary.covers)
+            reason = f"{count} messages are told of in {summary.tokens} tokens"
+            self._bus.emit(
+                DecisionMade(room="context", outcome="summarised", reason=reason, details=details)
+            )

@@ -1,0 +1,1 @@
+"""Memories: what an agent is shown of its conversation."""
