@@ -458,7 +458,7 @@ def test_never_over_budget_and_nothing_lost_before_it_is_covered(
             assert objections(view.messages) == []
         # What is not in the prompt is in its summary, in the next one, or known as missing.
         ledger = trimmer._ledger
-        gone = ledger._costs.keys()
+        gone = ledger._evicted
         assert len(gone) == view.left_out
         covered = set(each_place(ledger.latest.covers if ledger.latest else ()))
         assert gone <= covered | ledger.pending

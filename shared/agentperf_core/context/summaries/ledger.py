@@ -44,7 +44,8 @@ class Ledger:
         self.summary: Summary | None = None
         self.message: Message | None = None
         self.ready: Summary | None = None
-        self._costs: dict[int, int] = {}
+        self._costs: list[int] = []  # of all messages; worked out when one comes, not at a cut
+        self._evicted: set[int] = set()
         self._known: set[int] = set()
         self._coverage: Coverage | None = Coverage()
 
@@ -57,20 +58,26 @@ class Ledger:
         """Those of some places that are in no summary."""
         return [place for place in places if place not in self._known]
 
+    def add(self, message: Message) -> None:
+        """Note the next message."""
+        self.history.append(message)
+        text = message.text
+        cost = len(text) // 4 if len(text) > _HUGE else self._counter.count_message(message)
+        self._costs.append(cost)
+
     def evicted(self, gone: Sequence[Evicted]) -> None:
         """Note what left the window; what is ready is adopted, as the prompt changes anyway."""
         if not gone:
             return
-        for one in gone:
-            self._costs[one.place] = self._cost(one.message)
-            if one.place not in self._known:
-                self.pending.add(one.place)
+        places = {one.place for one in gone}
+        self._evicted |= places
+        self.pending |= places - self._known
         self._coverage = None
         self.adopt()
 
     def cost(self, places: Iterable[int]) -> int:
         """What the messages at some places cost, in tokens."""
-        return sum(self._cost(self.history[place]) for place in places)
+        return sum(self._costs[place] for place in places)
 
     def has(self, summary: Summary) -> None:
         """Take a summary that was written, to be adopted later."""
@@ -113,15 +120,15 @@ class Ledger:
     def coverage(self) -> Coverage:
         """How much of what left the window is in a summary."""
         if self._coverage is None:
-            costs = self._costs
-            shown = set(each_place(self.summary.covers if self.summary else ())) & costs.keys()
+            evicted, pending = self._evicted, len(self.pending)
+            shown = evicted.intersection(each_place(self.summary.covers if self.summary else ()))
             self._coverage = Coverage(
-                evicted=len(costs),
+                evicted=len(evicted),
                 covered=len(shown),
-                ready=len(costs) - len(shown) - len(self.pending),
-                pending=len(self.pending),
-                tokens=sum(costs.values()),
-                covered_tokens=sum(costs[place] for place in shown),
+                ready=len(evicted) - len(shown) - pending,
+                pending=pending,
+                tokens=self.cost(evicted),
+                covered_tokens=self.cost(shown),
             )
         return self._coverage
 
@@ -170,7 +177,7 @@ class Ledger:
         self.message = None if self.summary is None else self.summary.message()
         latest = self.latest
         self._known = set(each_place(latest.covers if latest else ()))
-        self.pending = self._costs.keys() - self._known
+        self.pending = self._evicted - self._known
         self._coverage = None
         return None if valid == found else _EDITED
 
@@ -183,8 +190,3 @@ class Ledger:
 
     def _fits(self, summary: Summary, most: int) -> bool:
         return self._counter.count_message(summary.message()) <= most
-
-    def _cost(self, message: Message) -> int:
-        if len(message.text) > _HUGE:
-            return len(message.text) // 4
-        return self._counter.count_message(message)

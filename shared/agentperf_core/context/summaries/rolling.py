@@ -69,7 +69,7 @@ class RollingSummary(Summarizing):
         with self._lock:
             history = self._ledger.history
             for message in messages:
-                history.append(message)
+                self._ledger.add(message)
                 self._ledger.evicted([Evicted(len(history) - 1, message)])
 
     def looked(self) -> Flow[Summary | None]:
@@ -100,7 +100,8 @@ class RollingSummary(Summarizing):
             covered = 0
             self._bus.fault(WHERE, error)
         with self._lock:
-            self._ledger.history.extend([_GONE] * covered)
+            for _ in range(covered):
+                self._ledger.add(_GONE)
             if covered:
                 self.resume(state)
         self.put(pending)

@@ -72,6 +72,7 @@ class SummarizingTrimmer(Summarizing):
         super().__init__(summary, tokens, window.counter, bus)
         self._settings = window
         self._window = Window(window, track=True)
+        self._counted = (0, 0), 0
 
     @property
     def settings(self) -> WindowSettings:
@@ -95,7 +96,7 @@ class SummarizingTrimmer(Summarizing):
             ContextOverflow: see `Window.add`.
         """
         with self._lock:
-            self._ledger.history.append(message)
+            self._ledger.add(message)
             self._window.add(message)
             self._ledger.evicted(self._window.take_evicted())
 
@@ -132,7 +133,7 @@ class SummarizingTrimmer(Summarizing):
             return Trimmed(
                 messages=shown,
                 tokens=tokens,
-                left_out=self._window.added - self._window.shown,
+                left_out=self._left_out(),
                 summary=ledger.summary,
                 coverage=ledger.coverage(),
                 failed=self._work.failed,
@@ -152,6 +153,14 @@ class SummarizingTrimmer(Summarizing):
     async def alook(self) -> Trimmed:
         """See `looked`."""
         return await arun(self.looked())
+
+    def _left_out(self) -> int:
+        """Counted again only where a cut or a repair can have changed it."""
+        window = self._window
+        changes = len(window.cuts), len(window.repairs)
+        if self._counted[0] != changes:
+            self._counted = changes, window.added - window.shown
+        return self._counted[1]
 
     def _ahead(self) -> Sequence[int]:
         """What the next cut will drop, if it is near and enough of that is in no summary."""
