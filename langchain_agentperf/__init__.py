@@ -18,8 +18,11 @@ if TYPE_CHECKING:
         WindowedChatMessageHistory,
     )
     from langchain_agentperf.chat_models.cached import CachedChatModel
+    from langchain_agentperf.fit import fit_messages
+    from langchain_agentperf.middleware.context_fit import ContextFitMiddleware
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
+    from langchain_agentperf.middleware.sliding_window import SlidingWindowMiddleware
     from langchain_agentperf.middleware.summary_trim import SummaryTrimMiddleware
     from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
     from langchain_agentperf.middleware.tool_prefetch import ToolPrefetchMiddleware
@@ -30,10 +33,12 @@ if TYPE_CHECKING:
     from langchain_agentperf.tools.executor import ToolExecutor
     from langchain_agentperf.tools.node import PerfToolNode
     from langchain_agentperf.tools.plan import arun_plan, run_plan
+    from langchain_agentperf.tools.recall import recall_tool
     from langchain_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
     "CachedChatModel",
+    "ContextFitMiddleware",
     "ExactCache",
     "LatencyCallbackHandler",
     "NodeCache",
@@ -41,6 +46,7 @@ __all__ = [
     "PerfToolNode",
     "ResponseCacheMiddleware",
     "SemanticCache",
+    "SlidingWindowMiddleware",
     "SummarizingChatMessageHistory",
     "SummaryTrimMiddleware",
     "TieredCache",
@@ -52,9 +58,11 @@ __all__ = [
     "arun_plan",
     "awarm_up",
     "cached_tool",
+    "fit_messages",
     "latency_callback",
     "message_state_key",
     "model_profile",
+    "recall_tool",
     "run_plan",
     "warm_up",
 ]
@@ -63,6 +71,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "CachedChatModel": "chat_models.cached",
+        "ContextFitMiddleware": "middleware.context_fit",
         "ExactCache": "caches.exact",
         "LatencyCallbackHandler": "callbacks",
         "NodeCache": "nodes",
@@ -70,6 +79,7 @@ __getattr__, __dir__ = lazy_exports(
         "PerfToolNode": "tools.node",
         "ResponseCacheMiddleware": "middleware.response_cache",
         "SemanticCache": "caches.semantic",
+        "SlidingWindowMiddleware": "middleware.sliding_window",
         "SummarizingChatMessageHistory": "chat_histories",
         "SummaryTrimMiddleware": "middleware.summary_trim",
         "TieredCache": "caches.exact",
@@ -81,9 +91,11 @@ __getattr__, __dir__ = lazy_exports(
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tool": "tools.cached",
+        "fit_messages": "fit",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
+        "recall_tool": "tools.recall",
         "run_plan": "tools.plan",
         "warm_up": "warm",
     },

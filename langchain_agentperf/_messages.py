@@ -49,11 +49,19 @@ def mark(message: BaseMessage) -> Hashable:
 
     It outlives a checkpointer, which gives back other objects. Usage and metadata are no part.
     """
-    fields = message.__dict__
+    # Once per message of a history and call: what most messages are is looked at first.
+    kind, fields = type(message), message.__dict__
     content = fields["content"]
+    if type(content) is str and not fields["additional_kwargs"]:
+        if kind is HumanMessage:
+            return kind, fields["id"], content, fields["name"]
+        if kind is ToolMessage:
+            return kind, fields["id"], content, fields["name"], fields["tool_call_id"]
+        if kind is AIMessage and not fields["tool_calls"] and not fields["invalid_tool_calls"]:
+            return kind, fields["id"], content, fields["name"]
     if type(content) is not str:
         content = ByValue([*content])
-    found = (type(message), fields["id"], content, fields["name"], fields.get("tool_call_id"))
+    found = (kind, fields["id"], content, fields["name"], fields.get("tool_call_id"))
     for name in _BY_VALUE:
         value = fields.get(name)
         if value:

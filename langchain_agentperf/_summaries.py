@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -13,8 +13,9 @@ from agentperf_core.context import ChatSummarizer, Summarize, Written
 from agentperf_core.types import Message
 from langchain_agentperf._facts import facts_of
 from langchain_agentperf._messages import from_core
+from langchain_agentperf._windows import core_options
 
-__all__ = ["Model", "exact_counter", "summarizer_of"]
+__all__ = ["Model", "exact_counter", "summarizer_of", "windowed"]
 
 Model = str | Runnable[Any, Any] | Summarize | None
 """A chat model, its name for `init_chat_model`, a function as in `Summarize`, or nobody."""
@@ -31,6 +32,12 @@ _ASIDE: RunnableConfig = {
 def exact_counter(counter: TokenCounter | None) -> TokenCounter:
     """The counter that was given, else that of the vocabulary of today's OpenAI models."""
     return counter if counter is not None else TokenCounter.for_encoding("o200k_base")
+
+
+def windowed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with `pin` and `oversize` for the core's messages."""
+    given: dict[str, Any] = {"pin": options.get("pin"), "oversize": options.get("oversize", "cut")}
+    return {**options, **core_options(**given)}
 
 
 def summarizer_of(model: Model, counter: TokenCounter) -> Summarize | None:

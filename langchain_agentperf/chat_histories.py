@@ -13,8 +13,9 @@ from agentperf_core.context import SlidingWindow, Trimmed, TrimmerPool, trim_set
 from agentperf_core.errors import require_instance
 from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.types import Message
-from langchain_agentperf._messages import from_core, mark, to_core
-from langchain_agentperf._summaries import Model, exact_counter, summarizer_of
+from langchain_agentperf._messages import from_core
+from langchain_agentperf._summaries import Model, exact_counter, summarizer_of, windowed
+from langchain_agentperf._windows import marks_of, reader
 
 __all__ = ["SummarizingChatMessageHistory", "WindowedChatMessageHistory"]
 
@@ -118,15 +119,14 @@ class WindowedChatMessageHistory(_Shown):
         **options: Any,
     ) -> None:
         super().__init__(history)
-        window, _ = trim_settings(
-            None, max_tokens=max_tokens, counter=exact_counter(counter), **options
-        )
+        counter = exact_counter(counter)
+        options = windowed({**options, "max_tokens": max_tokens, "counter": counter})
+        window, _ = trim_settings(None, **options)
         self._window = SlidingWindow(window, conversations=1)
 
     def _view(self, found: Sequence[BaseMessage]) -> Flow[Sequence[Message]]:
-        yield from ()
-        marks = [mark(message) for message in found]
-        return self._window.follow(marks, lambda place: to_core(found[place])).messages
+        view = yield from self._window.show(marks_of(found), reader(found))
+        return view.messages
 
 
 class SummarizingChatMessageHistory(_Shown):
@@ -218,11 +218,7 @@ class SummarizingChatMessageHistory(_Shown):
         return lambda session_id: _OfSession(histories(session_id), pool, session_id)
 
     def _view(self, found: Sequence[BaseMessage]) -> Flow[Sequence[Message]]:
-        trimmer = self._pool.follow(
-            [mark(message) for message in found],
-            lambda place: to_core(found[place]),
-            key=self._key,
-        )
+        trimmer = self._pool.follow(marks_of(found), reader(found), key=self._key)
         self.shown = yield from trimmer.looked()
         yield from trimmer.work()
         return self.shown.messages
@@ -237,7 +233,8 @@ class _OfSession(SummarizingChatMessageHistory):
 
 def _pool_of(model: Model, counter: TokenCounter | None, **options: Any) -> TrimmerPool:
     counter = exact_counter(counter)
-    window, summary = trim_settings(summarizer_of(model, counter), counter=counter, **options)
+    options = windowed({**options, "counter": counter})
+    window, summary = trim_settings(summarizer_of(model, counter), **options)
     return TrimmerPool(window, summary)
 
 

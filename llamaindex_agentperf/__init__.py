@@ -18,6 +18,9 @@ if TYPE_CHECKING:
         instrument,
     )
     from llamaindex_agentperf.llms.cached import CachedLLM
+    from llamaindex_agentperf.llms.context_fit import ContextFitLLM
+    from llamaindex_agentperf.memory.recall_block import RecallMemoryBlock
+    from llamaindex_agentperf.memory.sliding import SlidingWindowMemory
     from llamaindex_agentperf.memory.summary_block import SummaryMemoryBlock
     from llamaindex_agentperf.memory.summary_trim import SummaryTrimMemory
     from llamaindex_agentperf.profiles import model_profile
@@ -26,18 +29,22 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.tools.managed import ManagedTool
     from llamaindex_agentperf.tools.plan import arun_plan, run_plan
     from llamaindex_agentperf.tools.prefetch import prefetch_tools
+    from llamaindex_agentperf.tools.recall import recall_tool
     from llamaindex_agentperf.tools.substitute import SubstituteTool
     from llamaindex_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
     "CachedLLM",
     "CachedTool",
+    "ContextFitLLM",
     "EmbeddingCacheStore",
     "LatencyEventHandler",
     "LatencySpanHandler",
     "ManagedTool",
     "ParallelAgentWorkflow",
     "ParallelFunctionAgent",
+    "RecallMemoryBlock",
+    "SlidingWindowMemory",
     "SubstituteTool",
     "SummaryMemoryBlock",
     "SummaryTrimMemory",
@@ -48,6 +55,7 @@ __all__ = [
     "manage_tools",
     "model_profile",
     "prefetch_tools",
+    "recall_tool",
     "run_plan",
     "warm_up",
 ]
@@ -57,12 +65,15 @@ __getattr__, __dir__ = lazy_exports(
     {
         "CachedLLM": "llms.cached",
         "CachedTool": "tools.cached",
+        "ContextFitLLM": "llms.context_fit",
         "EmbeddingCacheStore": "embeddings",
         "LatencyEventHandler": "instrumentation",
         "LatencySpanHandler": "instrumentation",
         "ManagedTool": "tools.managed",
         "ParallelAgentWorkflow": "agents.parallel",
         "ParallelFunctionAgent": "agents.parallel",
+        "RecallMemoryBlock": "memory.recall_block",
+        "SlidingWindowMemory": "memory.sliding",
         "SubstituteTool": "tools.substitute",
         "SummaryMemoryBlock": "memory.summary_block",
         "SummaryTrimMemory": "memory.summary_trim",
@@ -73,6 +84,7 @@ __getattr__, __dir__ = lazy_exports(
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
         "prefetch_tools": "tools.prefetch",
+        "recall_tool": "tools.recall",
         "run_plan": "tools.plan",
         "warm_up": "warm",
     },

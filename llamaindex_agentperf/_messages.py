@@ -62,7 +62,7 @@ def to_core(message: ChatMessage) -> Message:
         elif not isinstance(block, CachePoint):
             blocks.append(_plain(block))
     extra = message.additional_kwargs
-    answers = extra.get("tool_call_id")
+    answers = extra.get("tool_call_id", extra.get("call_id"))
     name = extra.get("name")
     return Message(
         role=_ROLES.get(message.role, "user"),

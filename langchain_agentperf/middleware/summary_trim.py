@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Annotated, Any, NotRequired, cast
 
 from langchain.agents.middleware import AgentState
 from langchain.agents.middleware.types import ExtendedModelResponse, PrivateStateAttr
-from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.types import Command
 
 from agentperf_core.accounting import TokenCounter
-from agentperf_core.context import Trimmed, TrimmerPool, trim_settings
+from agentperf_core.context import TrimmerPool, trim_settings
 from agentperf_core.flow import Flow
-from langchain_agentperf._answers import MARK
-from langchain_agentperf._beside import Beside
-from langchain_agentperf._messages import from_core, mark, to_core
-from langchain_agentperf._summaries import Model, exact_counter, summarizer_of
-from langchain_agentperf.middleware._around_model import AroundModel, Request, Response, sent
+from langchain_agentperf._definitions import format_definitions, tool_definitions
+from langchain_agentperf._messages import from_core, to_core
+from langchain_agentperf._summaries import Model, exact_counter, summarizer_of, windowed
+from langchain_agentperf._windows import marks_of, reader
+from langchain_agentperf.middleware._around_model import (
+    AroundModel,
+    Request,
+    Response,
+    noted,
+    sent,
+)
 
 __all__ = ["SummaryTrimMiddleware"]
 
@@ -41,7 +45,7 @@ class SummaryTrimMiddleware(AroundModel):
     brings both back. What the summariser is asked is neither streamed nor seen by the callbacks of
     the run.
 
-    Each answer says in `response_metadata["agentperf"]["context"]` what was shown: tokens, how many
+    Each answer says in `response_metadata["agentperf"]["trimmed"]` what was shown: tokens, how many
     messages were left out, the summary's coverage, tokens and cost, and why the last one failed.
 
     Args:
@@ -67,7 +71,7 @@ class SummaryTrimMiddleware(AroundModel):
         >>> model = FakeListChatModel(responses=["Go on."])
         >>> agent = create_agent(model, middleware=[SummaryTrimMiddleware(model, max_tokens=4000)])
         >>> answer = agent.invoke({"messages": ["Hello!"]})["messages"][-1]
-        >>> answer.response_metadata["agentperf"]["context"]["left_out"]
+        >>> answer.response_metadata["agentperf"]["trimmed"]["left_out"]
         0
     """
 
@@ -95,44 +99,40 @@ class SummaryTrimMiddleware(AroundModel):
             background=background,
             timeout_s=timeout_s,
             counter=counter,
-            **options,
+            **windowed(options),
         )
         self._pool = TrimmerPool(window, summary)
-        self._beside = Beside(counter)
+        self._counter = counter
 
     def _call(self, request: Request, handler: Callable[[Request], Any]) -> Flow[Response]:
-        history = request.messages
         state = cast("Mapping[str, Any]", request.state)
         saved = cast("Mapping[str, Any] | None", state.get(_KEY))
         trimmer = self._pool.follow(
-            [mark(message) for message in history],
-            lambda place: to_core(history[place]),
-            beside=self._beside.of(request),
+            marks_of(request.messages),
+            reader(request.messages),
+            beside=self._beside(request),
             state=saved,
         )
         shown = yield from trimmer.looked()
-        messages = cast("list[Any]", [from_core(message) for message in shown.messages])
+        messages: list[Any] = [from_core(message) for message in shown.messages]
         answer = yield from sent(request.override(messages=messages), handler)
         yield from trimmer.work()
-        response = _noted(answer, shown)
+        response = noted(answer, "trimmed", shown.record())
         now = trimmer.state()
         if now == saved or (saved is None and not any(now.values())):
             return response
         extended = ExtendedModelResponse(response, Command(update={_KEY: now}))
         return cast("Response", extended)  # the agent takes both
 
-
-def _noted(response: Response, shown: Trimmed) -> Response:
-    """The response, saying what the model was shown."""
-
-    def noted(message: BaseMessage) -> BaseMessage:
-        if not isinstance(message, AIMessage):
-            return message
-        metadata = cast("dict[str, Any]", message.response_metadata)
-        ours = {**metadata.get(MARK, {}), "context": shown.record()}
-        return message.model_copy(update={"response_metadata": {**metadata, MARK: ours}})
-
-    return replace(response, result=[noted(message) for message in response.result])
+    def _beside(self, request: Request) -> int:
+        """What is sent with the messages: system prompt, tools, response format."""
+        counter, system = self._counter, request.system_message
+        tools = [
+            *tool_definitions(request.tools),
+            *format_definitions(request.response_format),
+        ]
+        spoken = 0 if system is None else counter.count_message(to_core(system))
+        return spoken + counter.count_tools(tools) + counter.chat.reply_priming
 
 
 SummaryTrimMiddleware.__module__ = "langchain_agentperf"

@@ -20,7 +20,7 @@ from agentperf_core.context import (
 )
 from agentperf_core.flow import Flow, arun, run
 from llamaindex_agentperf._held import dumped, loaded
-from llamaindex_agentperf._messages import from_core, mark, to_core
+from llamaindex_agentperf._messages import from_core
 from llamaindex_agentperf._summaries import (
     Model,
     Tokenize,
@@ -28,6 +28,7 @@ from llamaindex_agentperf._summaries import (
     dumped_model,
     summarizer_of,
 )
+from llamaindex_agentperf._windows import core_options, marks_of, reader
 
 __all__ = ["SummaryTrimMemory"]
 
@@ -89,7 +90,7 @@ class SummaryTrimMemory(BaseMemory):
         fields["options"] = {name: value for name, value in options.items() if value is not None}
         super().__init__(**{name: loaded(value) for name, value in fields.items()})
         self._lock = threading.Lock()
-        self._marks = [mark(message) for message in self.messages]
+        self._marks = marks_of(self.messages)
         if not isinstance(self.live, _Live) or not self.live.suits(self):
             self._begin()
 
@@ -177,7 +178,7 @@ class SummaryTrimMemory(BaseMemory):
         """Have another conversation; one that goes on where this one is keeps its summary."""
         with self._lock:
             self.messages = list(messages)
-            self._marks = [mark(message) for message in messages]
+            self._marks = marks_of(messages)
 
     async def aset(self, messages: list[ChatMessage]) -> None:
         """Like `set`."""
@@ -203,21 +204,23 @@ class SummaryTrimMemory(BaseMemory):
 
     def _begin(self) -> None:
         counter = counter_of(self.tokenizer_fn, self.model_name)
+        options: dict[str, Any] = self.options
+        given: dict[str, Any] = {"pin": None, "oversize": "cut", **options}
+        options = {**options, **core_options(given["pin"], given["oversize"])}
         window, summary = trim_settings(
             summarizer_of(self.llm, counter),
             max_tokens=self.token_limit,
             counter=counter,
-            **self.options,
+            **options,
         )
         self.live = _Live(TrimmerPool(window, summary, conversations=1), self)
 
     def _trimmer(self, beside: int = 0) -> SummarizingTrimmer:
         pool: TrimmerPool = self.live.pool
         with self._lock:
-            messages = self.messages
             return pool.follow(
                 self._marks,
-                lambda place: to_core(messages[place]),
+                reader(self.messages),
                 key="memory",
                 beside=beside,
                 state=self.summaries,
@@ -230,7 +233,7 @@ class SummaryTrimMemory(BaseMemory):
     def _put(self, messages: Sequence[ChatMessage]) -> Flow[None]:
         with self._lock:
             self.messages.extend(messages)
-            self._marks.extend(mark(message) for message in messages)
+            self._marks.extend(marks_of(messages))
         try:
             trimmer = self._trimmer()
         except ContextOverflow:

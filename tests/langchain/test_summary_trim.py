@@ -77,7 +77,7 @@ class Desk:
 
 
 def context_of(state: dict[str, Any]) -> dict[str, Any]:
-    return state["messages"][-1].response_metadata["agentperf"]["context"]
+    return state["messages"][-1].response_metadata["agentperf"]["trimmed"]
 
 
 def shown(desk: Desk) -> list[BaseMessage]:

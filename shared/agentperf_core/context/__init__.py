@@ -1,6 +1,9 @@
 """What a model is shown of a conversation: whole turns, a window, and what fits beside it."""
 
+from agentperf_core.context.conversation import Conversation
 from agentperf_core.context.fit import ContextFitter, Fitted
+from agentperf_core.context.recall import Recall, Recalled
+from agentperf_core.context.recalling import RecallSettings
 from agentperf_core.context.records import ContextOverflow, Cut
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.sliding import SlidingWindow, View
@@ -25,10 +28,14 @@ __all__ = [
     "ChatSummarizer",
     "ContextFitter",
     "ContextOverflow",
+    "Conversation",
     "Coverage",
     "Cut",
     "Evicted",
     "Fitted",
+    "Recall",
+    "RecallSettings",
+    "Recalled",
     "Repaired",
     "RollingSummary",
     "SlidingWindow",

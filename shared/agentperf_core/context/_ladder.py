@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from agentperf_core.context._kept import KeptTurn, KeptUnit
 from agentperf_core.context.oversize import shortened
-from agentperf_core.context.records import ContextOverflow, CutKind
+from agentperf_core.context.records import CutKind
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.turns import with_text
 from agentperf_core.types import Message
@@ -45,8 +45,7 @@ class Ladder:
     def fit(self, total: int, room: int) -> int:
         """Bring `total` down to what `low` says, or at least to `room`; the new total.
 
-        Raises:
-            ContextOverflow: if what must stay is larger than `room`.
+        It is above `room` if what must stay is larger.
         """
         goal = int(room * self._settings.low)
         if self._settings.keep_turns is not None:
@@ -62,12 +61,6 @@ class Ladder:
             total -= self._stub_middle(total - goal)
         if total > room:
             total -= self._shorten(total, room, goal)
-        if total > room:
-            msg = (
-                f"the pinned messages and the last turn cost {total} and there is room for {room}; "
-                "raise the limit, pin less, or lower reserve"
-            )
-            raise ContextOverflow(msg, needed=total, limit=room)
         return total
 
     def _clear_results(self, excess: int) -> int:

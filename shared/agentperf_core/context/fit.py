@@ -127,6 +127,8 @@ class ContextFitter:
         tools: Sequence[Mapping[str, Any]] = (),
         model: str | None = None,
         extra: int = 0,
+        beside: Sequence[Message] = (),
+        output: int | None = None,
     ) -> Fitted:
         """Fit a request whose messages are read only where they are new.
 
@@ -136,27 +138,32 @@ class ContextFitter:
             tools: OpenAI-style definitions of the tools that are sent with it.
             model: name of the model, for its context and its tokenizer.
             extra: tokens of whatever else is sent.
+            beside: messages that are sent whole and in another way, such as a system prompt.
+            output: the longest answer that this call may have, if it is longer than usual.
 
         Raises:
             ContextOverflow: if what must be sent is larger than the model's context.
         """
         counter, sliding = self._window(model or "")
-        beside = counter.count_tools(tools) + counter.chat.reply_priming + extra
+        extra += sum(map(counter.count_message, beside))
+        extra += counter.count_tools(tools) + counter.chat.reply_priming
         if sliding is None:
             messages = tuple(message_at(place) for place in range(len(marks)))
-            tokens = beside + sum(map(counter.count_message, messages))
+            tokens = extra + sum(map(counter.count_message, messages))
             return Fitted(messages=messages, tokens=tokens, context_tokens=None)
         limit = sliding.settings.limit
-        if self._reserve_output + beside >= limit:
+        longer = max((output or 0) - self._reserve_output, 0)
+        taken = self._reserve_output + longer + extra
+        if taken >= limit:
             msg = (
-                f"tools and the room for the answer take {self._reserve_output + beside} of the "
+                f"tools, system prompt and the room for the answer take {taken} of the "
                 f"{limit} tokens that the model has; send fewer tools or lower reserve_output"
             )
-            raise ContextOverflow(msg, needed=self._reserve_output + beside, limit=limit)
-        view = sliding.follow(marks, message_at, beside=beside)
+            raise ContextOverflow(msg, needed=taken, limit=limit)
+        view = sliding.follow(marks, message_at, beside=extra + longer)
         return Fitted(
             messages=view.messages,
-            tokens=view.tokens + beside,
+            tokens=view.tokens + extra,
             context_tokens=limit,
             left_out=view.left_out,
             cuts=view.cuts,

@@ -24,7 +24,7 @@ _K1, _B = 1.2, 0.75  # the usual constants
 _NEIGHBOURS = 0.5
 _BEST, _WORDS, _FEEDBACK = 3, 10, 0.3
 
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_WORD = re.compile(r"[^\W_]+(?:'(?!s\b)[^\W_]+)?")
 # Scripts without blanks between words: two signs at a time stand for a word.
 _DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 _STOP = frozenset(

@@ -24,6 +24,7 @@ Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 
 HEADING = "Earlier in this conversation:"
 _WORDS_SHARE = 0.5  # of the best lexical score, beside a cosine
+_LEAST = 0.1  # of the best score; worse lines cost tokens and held no evidence (LoCoMo 26, 30, 41)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,9 @@ class Recall:
     def _chosen(self, scores: Sequence[float], room: int) -> set[int]:
         """The best lines with those around them, until there is no room for the next."""
         chosen: set[int] = set()
+        least = max(scores, default=0.0) * _LEAST
         for best in sorted(range(len(scores)), key=lambda at: -scores[at]):
-            if scores[best] <= 0:
+            if scores[best] <= max(least, 0.0):
                 break
             first, last = best - self._neighbours, best + self._neighbours
             for at in range(max(first, 0), min(last + 1, len(self._lines))):

@@ -5,16 +5,24 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from agentperf_core.context.conversation import Conversation, with_recalled
+from agentperf_core.context.recall import Recalled
+from agentperf_core.context.recalling import RecallSettings
 from agentperf_core.context.records import Cut
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.turns import Repair, repaired
-from agentperf_core.context.window import Window
 from agentperf_core.errors import require_positive
+from agentperf_core.events import BUS, EventBus
+from agentperf_core.flow import Flow, run
 from agentperf_core.types import Message
 
 __all__ = ["SlidingWindow", "View"]
+
+_BEGINNING = 4  # messages: a system prompt and "hello" are the same in many conversations
+_ALIKE = 8  # conversations with one beginning; they are told apart by what follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,7 @@ class View:
         left_out: how many of the given messages are not among them.
         cuts: what was done since the conversation was looked at last.
         repairs: what was wrong in what was given since then.
+        recalled: what was brought back; it stands among the messages.
     """
 
     messages: tuple[Message, ...]
@@ -34,29 +43,48 @@ class View:
     left_out: int
     cuts: tuple[Cut, ...] = ()
     repairs: tuple[Repair, ...] = ()
+    recalled: Recalled | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON data for messages, spans and reports; nothing of what was said is in it."""
+        found: dict[str, Any] = {
+            "tokens": self.tokens,
+            "left_out": self.left_out,
+            "cuts": [cut.record() for cut in self.cuts],
+            "repairs": [repair.kind for repair in self.repairs],
+        }
+        if self.recalled is not None:
+            found["recalled"] = {
+                "messages": len(self.recalled.places),
+                "tokens": self.recalled.tokens,
+            }
+        return found
 
 
 @dataclass(slots=True)
 class _Followed:
-    window: Window
+    talk: Conversation
     marks: list[Hashable]
-    cuts: int = 0
+    cuts: int = 0  # how many of each have been told
     repairs: int = 0
+    put_right: int = 0  # how many repairs were seen; others mean that something new is broken
 
 
 class SlidingWindow:
     """Windows of many conversations; each look costs the new messages only.
 
-    A conversation is known by its first message, and followed as long as what is given begins with
+    A conversation is known by its first messages, and followed as long as what is given begins with
     what was given before; if it does not (an edit, a branch), its window is built anew, with the
     same cuts as if it had always been so. Safe under threads.
 
     Args:
         settings: sizes and rules of every window.
         conversations: how many are remembered; the one looked at longest ago is forgotten first.
+        recall: what of a conversation is brought back when; default nothing.
+        bus: where a failing embedding is reported.
 
     Raises:
-        ConfigError: if `conversations` is not above zero.
+        ConfigError: if `conversations` is not above zero, or recall leaves no room.
 
     Example:
         >>> sliding = SlidingWindow(WindowSettings(max_messages=2))
@@ -65,12 +93,23 @@ class SlidingWindow:
         ['4']
     """
 
-    def __init__(self, settings: WindowSettings, *, conversations: int = 256) -> None:
+    def __init__(
+        self,
+        settings: WindowSettings,
+        *,
+        conversations: int = 256,
+        recall: RecallSettings | None = None,
+        bus: EventBus = BUS,
+    ) -> None:
         require_positive(conversations=conversations)
         self.settings = settings
+        self.recall = recall
+        self._bus = bus
         self._most = conversations
-        self._followed: OrderedDict[Hashable, _Followed] = OrderedDict()
+        # Conversations by their beginning, those looked at last at the end.
+        self._followed: OrderedDict[Hashable, list[_Followed]] = OrderedDict()
         self._lock = threading.Lock()
+        self._new()  # settings that leave no room shall not wait for the first call
 
     def view(self, history: Sequence[Message], *, beside: int = 0) -> View:
         """What to show of a conversation that is given whole; see `follow`."""
@@ -89,21 +128,72 @@ class SlidingWindow:
         Raises:
             ContextOverflow: if what must be shown does not fit.
         """
+        return run(self.show(marks, message_at, beside=beside))
+
+    def show(
+        self,
+        marks: Sequence[Hashable],
+        message_at: Callable[[int], Message],
+        *,
+        beside: int = 0,
+        question: str | None = None,
+    ) -> Flow[View]:
+        """Like `follow`, as a flow, because a model may be asked what to bring back.
+
+        Args:
+            marks: as there.
+            message_at: as there.
+            beside: as there.
+            question: what is asked; default what the user said last.
+        """
+        talk, view = self._looked(marks, message_at, beside)
+        if self.recall is None:
+            return view
+        recalled = yield from talk.recalled(question)
+        if recalled is None:
+            return view
+        cost = recalled.tokens if self.settings.in_tokens else 1
+        return replace(
+            view,
+            messages=with_recalled(view.messages, recalled, last=talk.is_new(question)),
+            tokens=view.tokens + cost,
+            recalled=recalled,
+        )
+
+    def find(
+        self,
+        marks: Sequence[Hashable],
+        message_at: Callable[[int], Message],
+        question: str,
+        *,
+        tokens: int,
+    ) -> Flow[Recalled | None]:
+        """Search what has left the window of a conversation, for a model that asks for it."""
+        talk, _ = self._looked(marks, message_at, 0, told=False)
+        return (yield from talk.find(question, tokens=tokens))
+
+    def _looked(
+        self,
+        marks: Sequence[Hashable],
+        message_at: Callable[[int], Message],
+        beside: int,
+        *,
+        told: bool = True,
+    ) -> tuple[Conversation, View]:
+        marks = marks if isinstance(marks, list) else [*marks]
         with self._lock:
             found = self._known(marks)
-            window, known = found.window, len(found.marks)
-            if beside > 0:
-                window.reserve(self.settings.reserve + beside)
+            known = len(found.marks)
             try:
-                for place in range(known, len(marks)):
-                    window.add(message_at(place))
-                if len(window.repairs) > found.repairs:
-                    found = self._anew([message_at(at) for at in range(len(marks))], marks, beside)
-                    window, known = found.window, 0
+                found.talk.extend(map(message_at, range(known, len(marks))), beside=beside)
+                if len(found.talk.window.repairs) > found.put_right:
+                    known = 0
+                    self._read_anew(found, [message_at(at) for at in range(len(marks))], beside)
             except BaseException:
-                self._followed.pop(marks[0] if marks else None, None)  # half of it was read
+                self._followed.pop(tuple(marks[:_BEGINNING]), None)  # half of it was read
                 raise
             found.marks.extend(marks[known:])
+            window = found.talk.window
             view = View(
                 tuple(window.messages()),
                 window.tokens,
@@ -111,30 +201,42 @@ class SlidingWindow:
                 tuple(window.cuts[found.cuts :]),
                 tuple(window.repairs[found.repairs :]),
             )
-            found.cuts, found.repairs = len(window.cuts), len(window.repairs)
-            return view
+            if told:
+                found.cuts, found.repairs = len(window.cuts), len(window.repairs)
+            return found.talk, view
 
-    def _known(self, marks: Sequence[Hashable]) -> _Followed:
-        key = marks[0] if marks else None
-        found = self._followed.get(key)
-        if found is None or found.marks != marks[: len(found.marks)]:
-            found = self._followed[key] = _Followed(Window(self.settings), [])
-        self._followed.move_to_end(key)
+    def _known(self, marks: list[Hashable]) -> _Followed:
+        """The conversation that goes on so; of several, the one that was read furthest."""
+        found = None
+        for length in range(min(_BEGINNING, len(marks)), 0, -1):
+            alike = self._followed.get(tuple(marks[:length]), [])
+            going_on = [one for one in alike if one.marks == marks[: len(one.marks)]]
+            if going_on:
+                found = max(going_on, key=lambda one: len(one.marks))
+                alike[:] = [one for one in alike if one is not found]
+                if not alike:
+                    del self._followed[tuple(marks[:length])]
+                break
+        beginning = tuple(marks[:_BEGINNING])
+        alike = self._followed.setdefault(beginning, [])
+        self._followed.move_to_end(beginning)
+        found = found or _Followed(self._new(), [])
+        alike.append(found)
+        del alike[:-_ALIKE]
         while len(self._followed) > self._most:
             self._followed.popitem(last=False)
         return found
 
-    def _anew(
-        self, history: Sequence[Message], marks: Sequence[Hashable], beside: int
-    ) -> _Followed:
-        """The window of a conversation that came in broken, out of the whole of it repaired."""
+    def _new(self) -> Conversation:
+        return Conversation(self.settings, self.recall, bus=self._bus)
+
+    def _read_anew(self, found: _Followed, history: Sequence[Message], beside: int) -> None:
+        """Replace the window of a conversation that came in broken: it is repaired as a whole."""
         valid = repaired(history)
-        window = Window(self.settings)
-        window.reserve(self.settings.reserve + max(beside, 0))
-        window.extend(valid.messages)
-        window.repairs = [*valid.repairs]
-        found = self._followed[marks[0]] = _Followed(window, [])
-        return found
+        found.talk, found.marks, found.cuts, found.repairs = self._new(), [], 0, 0
+        found.put_right = len(valid.repairs)
+        found.talk.extend(valid.messages, beside=beside)
+        found.talk.window.repairs = [*valid.repairs]
 
 
 def _mark(message: Message) -> Hashable:

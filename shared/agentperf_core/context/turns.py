@@ -21,6 +21,7 @@ __all__ = [
     "Turn",
     "Unit",
     "repaired",
+    "says_nothing",
     "turns_of",
     "units_of",
     "with_text",
@@ -121,7 +122,7 @@ class _Repairing:
         for place, message in enumerate(self._given):
             if message.role == "tool":
                 continue  # comes with its call
-            if _says_nothing(message) and place != last:
+            if says_nothing(message) and place != last:
                 self.repairs.append(Repair("empty_message", place))
                 continue
             found.append(message)
@@ -212,5 +213,6 @@ def with_text(message: Message, text: str) -> Message:
     return replace(message, text=text, blocks=(), origin=origin)
 
 
-def _says_nothing(message: Message) -> bool:
+def says_nothing(message: Message) -> bool:
+    """Whether a message has no text, no other content and no calls; some providers refuse it."""
     return not (message.text.strip() or message.blocks or message.tool_calls)

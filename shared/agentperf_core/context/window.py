@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from agentperf_core.context._kept import KeptTurn, KeptUnit
 from agentperf_core.context._ladder import Ladder
 from agentperf_core.context.oversize import shortened
-from agentperf_core.context.records import Cut, CutKind
+from agentperf_core.context.records import ContextOverflow, Cut, CutKind
 from agentperf_core.context.settings import WindowSettings
-from agentperf_core.context.turns import NO_RESULT, Repair
+from agentperf_core.context.turns import NO_RESULT, Repair, says_nothing
 from agentperf_core.types import Message
 
 __all__ = ["Evicted", "Window"]
@@ -73,6 +73,10 @@ class Window:
         self._added = 0
         self._reserve = settings.reserve
         self._evicted: list[Evicted] = []
+        # What is shown, and how much of it was added; made anew only after a cut, because a window
+        # is looked at more often than it is cut.
+        self._shown: list[Message] | None = []
+        self._shown_added = 0
         self.tokens = 0
         self.cuts: list[Cut] = []
         self.repairs: list[Repair] = []
@@ -85,8 +89,8 @@ class Window:
     @property
     def shown(self) -> int:
         """How many of them are shown now, changed or not."""
-        units = [*self._pinned, *(unit for turn in self._turns for unit in turn.units)]
-        return sum(place >= 0 for unit in units for place in unit.places)
+        self._all()
+        return self._shown_added
 
     @property
     def room(self) -> int:
@@ -106,11 +110,13 @@ class Window:
     def add(self, message: Message) -> None:
         """Add the next message of the conversation.
 
-        Results without a call are left out, and calls that others follow get a result that says
-        that there is none; both are noted in `repairs`.
+        Results without a call are left out, and so is a message without content that others
+        follow; calls that others follow get a result that says that there is none. All of it is
+        noted in `repairs`.
 
         Raises:
-            ContextOverflow: if the message is too large, and is not to be made smaller.
+            ContextOverflow: if the message is too large and cannot be made smaller; it is in the
+                window all the same, until a later one makes it leave.
         """
         place = self._added
         self._added += 1
@@ -118,6 +124,7 @@ class Window:
             self._add_result(place, message)
         else:
             self._settle(place)
+            self._drop_empty()
             self._add_unit(place, message)
         self._fit()
 
@@ -128,8 +135,20 @@ class Window:
 
     def messages(self) -> list[Message]:
         """What the model is shown now; unchanged messages are the objects that were added."""
-        units = [*self._pinned, *(unit for turn in self._turns for unit in turn.units)]
-        return [message for unit in units for message in unit.messages]
+        return [*self._all()]
+
+    def _all(self) -> list[Message]:
+        if self._shown is None:
+            units = [*self._pinned, *(unit for turn in self._turns for unit in turn.units)]
+            self._shown = [message for unit in units for message in unit.messages]
+            self._shown_added = sum(place >= 0 for unit in units for place in unit.places)
+        return self._shown
+
+    def _show(self, message: Message, place: int) -> None:
+        """Take note of a message that comes behind all others."""
+        if self._shown is not None:
+            self._shown.append(message)
+            self._shown_added += place >= 0
 
     def next_out(self, amount: int) -> Sequence[int]:
         """The places of what the next cuts will drop first, to make so much room; oldest first."""
@@ -157,6 +176,7 @@ class Window:
         waiting = {call.id for call in message.tool_calls}
         unit = KeptUnit([shown], [cost], [place], [message], waiting)
         self.tokens += cost
+        self._show(shown, place)
         if message.role == "system" and not self._turns:
             self._pinned.append(unit)
         elif message.role == "user" or not self._turns:
@@ -185,6 +205,18 @@ class Window:
                 self._append_result(last, stub, -1)
         last.waiting.clear()
 
+    def _drop_empty(self) -> None:
+        """A message that says nothing may only be the last one: the model is to go on with it."""
+        last = self._turns[-1].units[-1] if self._turns else None
+        if last is None or last.stub or not says_nothing(last.messages[0]):
+            return
+        self.repairs.append(Repair("empty_message", last.places[0]))
+        self.tokens -= last.cost
+        self._turns[-1].units.pop()
+        if not self._turns[-1].units:
+            self._turns.pop()
+        self._shown = None
+
     def _append_result(self, unit: KeptUnit, message: Message, place: int) -> None:
         shown = self._not_huge(message)
         cost = self._settings.cost(shown)
@@ -193,6 +225,7 @@ class Window:
         unit.places.append(place)
         unit.added.append(message)
         self.tokens += cost
+        self._show(shown, place)
 
     def _not_huge(self, message: Message) -> Message:
         """A message of megabytes, shortened before it is counted: counting it takes seconds."""
@@ -208,8 +241,15 @@ class Window:
     def _fit(self) -> None:
         if self.tokens <= self.room:
             return
+        self._shown = None
         ladder = Ladder(self._settings, self._pinned, self._turns, self._note, self._leave)
         self.tokens = ladder.fit(self.tokens, self.room)
+        if self.tokens > self.room:
+            msg = (
+                f"the pinned messages and the last turn cost {self.tokens} and there is room for "
+                f"{self.room}; raise the limit, pin less, or lower reserve"
+            )
+            raise ContextOverflow(msg, needed=self.tokens, limit=self.room)
 
     def _note(self, kind: CutKind, messages: int, saved: int) -> None:
         self.cuts.append(Cut(kind, messages, saved, self._added))

@@ -1,4 +1,4 @@
-"""What tests of other code may use: clocks, loops on virtual time, and conformance suites.
+"""What tests of other code may use: clocks, virtual time, chat rules, conformance suites.
 
 A conformance suite is a class whose tests say what a protocol promises. Subclass it in a test
 module, give the fixtures that it names, and pytest collects the rest. The suites import nothing but
@@ -6,6 +6,7 @@ this package; the async ones need pytest-asyncio (or any plugin that runs `async
 """
 
 from agentperf_core.clock import FakeClock
+from agentperf_core.testing.chat_rules import chat_objections
 from agentperf_core.testing.leases import LeaseConformance
 from agentperf_core.testing.stores import MovableClock, StoreConformance
 from agentperf_core.testing.stores_async import AsyncStoreConformance
@@ -20,4 +21,5 @@ __all__ = [
     "StoreConformance",
     "VectorIndexConformance",
     "VirtualTime",
+    "chat_objections",
 ]

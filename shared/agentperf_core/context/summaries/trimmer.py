@@ -137,8 +137,8 @@ class SummarizingTrimmer(Summarizing):
                 summary=ledger.summary,
                 coverage=ledger.coverage(),
                 failed=self._work.failed,
-                cuts=self._window.cuts,
-                repairs=self._window.repairs,
+                cuts=tuple(self._window.cuts),
+                repairs=tuple(self._window.repairs),
             )
 
     def looked(self) -> Flow[Trimmed]:

@@ -1,0 +1,73 @@
+"""A tool with which the model searches what it is not shown any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+from langchain.tools import ToolRuntime
+from langchain_core.messages import BaseMessage
+from langchain_core.tools import BaseTool, StructuredTool
+
+from agentperf_core.context.recall import Recalled
+from agentperf_core.errors import require_positive
+from agentperf_core.flow import Flow, arun, run
+
+__all__ = ["recall_tool"]
+
+NOTHING = "Nothing that was said earlier matches; it may still be in the conversation that you see."
+
+
+class Searchable(Protocol):
+    """What can be searched for earlier messages: a `SlidingWindowMiddleware`."""
+
+    def find(
+        self, messages: Sequence[BaseMessage], question: str, *, max_tokens: int
+    ) -> Flow[Recalled | None]: ...
+
+
+def recall_tool(
+    window: Searchable,
+    *,
+    max_tokens: int = 1000,
+    name: str = "recall_history",
+    description: str = (
+        "Search the earlier part of this conversation, which you are not shown any more. Use it "
+        "when the user refers to something that you cannot see."
+    ),
+) -> BaseTool:
+    """A tool for the model that searches what has left the window.
+
+    `SlidingWindowMiddleware(recall="tool")` brings it to the agent by itself; make it here to give
+    it another name or size.
+
+    Args:
+        window: the middleware whose conversation is searched; it must have `recall=`.
+        max_tokens: what one answer may cost.
+        name: of the tool.
+        description: what the model reads of it.
+
+    Raises:
+        ConfigError: if `max_tokens` is not above zero.
+
+    Example:
+        >>> from langchain_agentperf import SlidingWindowMiddleware
+        >>> recall_tool(SlidingWindowMiddleware(max_tokens=4000, recall="tool")).name
+        'recall_history'
+    """
+    require_positive(max_tokens=max_tokens)
+
+    def search(query: str, runtime: ToolRuntime[Any, Any]) -> Flow[str]:
+        messages = cast("Sequence[BaseMessage]", runtime.state["messages"])
+        found = yield from window.find(messages, query, max_tokens=max_tokens)
+        return found.text if found else NOTHING
+
+    def now(query: str, runtime: ToolRuntime[Any, Any]) -> str:
+        return run(search(query, runtime))
+
+    async def later(query: str, runtime: ToolRuntime[Any, Any]) -> str:
+        return await arun(search(query, runtime))
+
+    return StructuredTool.from_function(
+        now, later, name=name, description=description, infer_schema=True
+    )

@@ -1,0 +1,72 @@
+"""Windows over messages of LlamaIndex: what users say of them, put to the core in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+from llama_index.core.base.llms.types import ChatMessage
+
+from agentperf_core.context import RecallSettings
+from agentperf_core.context.recalling import RecallWhen, recall_settings
+from agentperf_core.types import Message
+from llamaindex_agentperf._messages import from_core, mark, to_core
+
+__all__ = ["Oversize", "Pin", "Recalling", "core_options", "core_recall", "marks_of", "reader"]
+
+Pin: TypeAlias = Callable[[ChatMessage], bool] | None
+"""Which messages are never cut."""
+
+Oversize: TypeAlias = Literal["cut", "error"] | Callable[[ChatMessage, int], ChatMessage]
+"""What is done with a message that is too large by itself: its middle is cut out, the call fails,
+or a function makes it smaller, given the message and the tokens that there is room for."""
+
+Recalling: TypeAlias = RecallSettings | RecallWhen | Mapping[str, Any] | None
+"""What of what has left the window is brought back; see `RecallSettings`, or its fields."""
+
+
+def core_options(pin: Pin, oversize: Oversize) -> dict[str, Any]:
+    """The same two for the core's messages."""
+    return {
+        "pin": pin and _pinned(pin),
+        "oversize": _smaller(oversize) if callable(oversize) else oversize,
+    }
+
+
+def core_recall(given: Recalling) -> RecallSettings | None:
+    """Settings that read a message's date where LlamaIndex's users note one.
+
+    Raises:
+        ConfigError: if they are no settings.
+    """
+    settings = RecallSettings(**given) if isinstance(given, Mapping) else recall_settings(given)
+    if settings is None or settings.date is not None:
+        return settings
+    return replace(settings, date=_date_of)
+
+
+def marks_of(messages: Sequence[ChatMessage]) -> list[Hashable]:
+    """What a window knows the messages by."""
+    return [mark(message) for message in messages]
+
+
+def reader(messages: Sequence[ChatMessage]) -> Callable[[int], Message]:
+    """What reads the message at a place."""
+    return lambda place: to_core(messages[place])
+
+
+def _pinned(pin: Callable[[ChatMessage], bool]) -> Callable[[Message], bool]:
+    return lambda message: pin(from_core(message))
+
+
+def _smaller(
+    shorten: Callable[[ChatMessage, int], ChatMessage],
+) -> Callable[[Message, int], Message]:
+    return lambda message, tokens: to_core(shorten(from_core(message), tokens))
+
+
+def _date_of(message: Message) -> str | None:
+    origin = message.origin
+    found = origin.additional_kwargs.get("date") if isinstance(origin, ChatMessage) else None
+    return None if found is None else str(found)
