@@ -253,7 +253,11 @@ def test_a_summariser_that_gives_none_leaves_the_conversation_whole(
 @pytest.mark.parametrize("background", [True, False])
 def test_a_summariser_that_hangs_holds_nobody_up(background: bool):
     gate = threading.Event()
-    held = ScriptedChat(answer=summaries, before=lambda number: gate.wait(20) and None)
+
+    def hold(number: int) -> None:
+        gate.wait(20)
+
+    held = ScriptedChat(answer=summaries, before=hold)
     desk = Desk(summarizer=held, background=background, timeout_s=0.005)
     told = context_of(desk.talk(20))
     assert told["failed"] == "TimeoutError"
