@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.llm import LLM
-from llama_index.core.memory.types import BaseMemory
-from pydantic import Field, PrivateAttr, field_serializer
+from pydantic import Field, PrivateAttr
 
 from agentperf_core.accounting import TokenCounter
 from agentperf_core.context import Recalled, SlidingWindow, WindowSettings
@@ -22,6 +20,7 @@ from llamaindex_agentperf._windows import (
     core_options,
     core_recall,
 )
+from llamaindex_agentperf.memory._kept import KeptMemory
 from llamaindex_agentperf.memory._talk import Talk
 from llamaindex_agentperf.profiles import model_profile
 
@@ -31,7 +30,7 @@ DEFAULT_TOKEN_LIMIT = 30_000
 _OF_CONTEXT = 0.75  # as in `ChatMemoryBuffer`: the rest is for tools and the answer
 
 
-class SlidingWindowMemory(BaseMemory):
+class SlidingWindowMemory(KeptMemory):
     """A drop-in for `ChatMemoryBuffer` and `Memory`: keeps everything, shows what fits.
 
     Nothing is cut until the window is full; then it is cut down to `low` in one step, on the
@@ -82,7 +81,6 @@ class SlidingWindowMemory(BaseMemory):
     keep_results: int = Field(default=3, description="Latest tool results that stay.")
     recall: dict[str, Any] | None = Field(default=None, description="What is brought back.")
     model: str | None = Field(default=None, description="Whose tokens are counted.")
-    chat_history: list[ChatMessage] = Field(default_factory=list[ChatMessage])
     _given: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
     _talk: Talk | None = PrivateAttr(default=None)
 
@@ -104,13 +102,10 @@ class SlidingWindowMemory(BaseMemory):
         if settings is not None:
             when = settings.when if isinstance(settings.when, str) else "auto"
             saved = {"when": when, "share": settings.share, "neighbours": settings.neighbours}
-        super().__init__(**{"recall": saved, **fields})
+        merged: dict[str, Any] = {"recall": saved, **fields}
+        super().__init__(**merged)
         self._given = {"counter": counter, "recall": settings, **core_options(pin, oversize)}
         self._own()  # settings that mean nothing shall not wait for the first call
-
-    @field_serializer("chat_history")
-    def _dump_history(self, messages: list[ChatMessage]) -> list[dict[str, Any]]:
-        return [message.model_dump(mode="json") for message in messages]
 
     @classmethod
     def class_name(cls) -> str:
@@ -178,55 +173,6 @@ class SlidingWindowMemory(BaseMemory):
     ) -> list[ChatMessage]:
         """Like `get`."""
         return await arun(self._look(input, initial_token_count))
-
-    def get_all(self) -> list[ChatMessage]:
-        """Every message, in order."""
-        return [*self.chat_history]
-
-    async def aget_all(self) -> list[ChatMessage]:
-        """Like `get_all`."""
-        return self.get_all()
-
-    def put(self, message: ChatMessage) -> None:
-        """Add the next message."""
-        self._own().put([message])
-
-    async def aput(self, message: ChatMessage) -> None:
-        """Like `put`."""
-        self.put(message)
-
-    def put_messages(self, messages: list[ChatMessage]) -> None:
-        """Add the next messages."""
-        self._own().put(messages)
-
-    async def aput_messages(self, messages: list[ChatMessage]) -> None:
-        """Like `put_messages`."""
-        self.put_messages(messages)
-
-    def set(self, messages: list[ChatMessage]) -> None:
-        """Replace the conversation."""
-        self._own().set(messages)
-
-    async def aset(self, messages: list[ChatMessage]) -> None:
-        """Like `set`."""
-        self.set(messages)
-
-    def reset(self) -> None:
-        """Forget the conversation."""
-        self._own().set([])
-
-    async def areset(self) -> None:
-        """Like `reset`."""
-        self.reset()
-
-    def to_string(self) -> str:
-        """The whole memory as JSON text."""
-        return json.dumps(self.to_dict())
-
-    @classmethod
-    def from_string(cls, json_str: str, **functions: Any) -> SlidingWindowMemory:
-        """The memory that `to_string` wrote; `functions` are those that were not saved."""
-        return cls.from_dict(json.loads(json_str), **functions)
 
     def find(self, question: str, *, max_tokens: int) -> Flow[Recalled | None]:
         """Search what is not shown any more.
