@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from langchain_agentperf.caches.exact import ExactCache, TieredCache
     from langchain_agentperf.caches.semantic import SemanticCache
     from langchain_agentperf.callbacks import LatencyCallbackHandler, latency_callback
+    from langchain_agentperf.chat_histories import (
+        SummarizingChatMessageHistory,
+        WindowedChatMessageHistory,
+    )
     from langchain_agentperf.chat_models.cached import CachedChatModel
     from langchain_agentperf.fit import fit_messages
     from langchain_agentperf.histories import ConversationHistory
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
     from langchain_agentperf.middleware.sliding_window import SlidingWindowMiddleware
+    from langchain_agentperf.middleware.summary_trim import SummaryTrimMiddleware
     from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
     from langchain_agentperf.middleware.tool_prefetch import ToolPrefetchMiddleware
     from langchain_agentperf.middleware.tool_substitute import ToolSubstituteMiddleware
@@ -45,11 +50,14 @@ __all__ = [
     "ResponseCacheMiddleware",
     "SemanticCache",
     "SlidingWindowMiddleware",
+    "SummarizingChatMessageHistory",
+    "SummaryTrimMiddleware",
     "TieredCache",
     "ToolCacheMiddleware",
     "ToolExecutor",
     "ToolPrefetchMiddleware",
     "ToolSubstituteMiddleware",
+    "WindowedChatMessageHistory",
     "arun_plan",
     "awarm_up",
     "cached_tool",
@@ -77,11 +85,14 @@ __getattr__, __dir__ = lazy_exports(
         "ResponseCacheMiddleware": "middleware.response_cache",
         "SemanticCache": "caches.semantic",
         "SlidingWindowMiddleware": "middleware.sliding_window",
+        "SummarizingChatMessageHistory": "chat_histories",
+        "SummaryTrimMiddleware": "middleware.summary_trim",
         "TieredCache": "caches.exact",
         "ToolCacheMiddleware": "middleware.tool_cache",
         "ToolExecutor": "tools.executor",
         "ToolPrefetchMiddleware": "middleware.tool_prefetch",
         "ToolSubstituteMiddleware": "middleware.tool_substitute",
+        "WindowedChatMessageHistory": "chat_histories",
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tool": "tools.cached",

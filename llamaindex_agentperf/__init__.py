@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.llms.context_fit import ContextFitLLM
     from llamaindex_agentperf.memory.recall_block import RecallMemoryBlock
     from llamaindex_agentperf.memory.sliding import SlidingWindowMemory
+    from llamaindex_agentperf.memory.summary_block import SummaryMemoryBlock
+    from llamaindex_agentperf.memory.summary_trim import SummaryTrimMemory
     from llamaindex_agentperf.profiles import model_profile
     from llamaindex_agentperf.redis_chat_store import RedisAsyncChatStore
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
@@ -48,6 +50,8 @@ __all__ = [
     "RedisAsyncChatStore",
     "SlidingWindowMemory",
     "SubstituteTool",
+    "SummaryMemoryBlock",
+    "SummaryTrimMemory",
     "arun_plan",
     "awarm_up",
     "cached_tools",
@@ -77,6 +81,8 @@ __getattr__, __dir__ = lazy_exports(
         "RedisAsyncChatStore": "redis_chat_store",
         "SlidingWindowMemory": "memory.sliding",
         "SubstituteTool": "tools.substitute",
+        "SummaryMemoryBlock": "memory.summary_block",
+        "SummaryTrimMemory": "memory.summary_trim",
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tools": "tools.cached",

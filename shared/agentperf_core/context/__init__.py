@@ -7,14 +7,29 @@ from agentperf_core.context.recalling import RecallSettings
 from agentperf_core.context.records import ContextOverflow, Cut
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.sliding import SlidingWindow, View
+from agentperf_core.context.summaries import (
+    ChatSummarizer,
+    Coverage,
+    RollingSummary,
+    Summarize,
+    SummarizingTrimmer,
+    Summary,
+    SummarySettings,
+    Trimmed,
+    TrimmerPool,
+    Written,
+    trim_settings,
+)
 from agentperf_core.context.turns import Changed, Repaired, Turn, Unit, repaired, turns_of, units_of
 from agentperf_core.context.window import Evicted, Window
 
 __all__ = [
     "Changed",
+    "ChatSummarizer",
     "ContextFitter",
     "ContextOverflow",
     "Conversation",
+    "Coverage",
     "Cut",
     "Evicted",
     "Fitted",
@@ -22,13 +37,22 @@ __all__ = [
     "RecallSettings",
     "Recalled",
     "Repaired",
+    "RollingSummary",
     "SlidingWindow",
+    "Summarize",
+    "SummarizingTrimmer",
+    "Summary",
+    "SummarySettings",
+    "Trimmed",
+    "TrimmerPool",
     "Turn",
     "Unit",
     "View",
     "Window",
     "WindowSettings",
+    "Written",
     "repaired",
+    "trim_settings",
     "turns_of",
     "units_of",
 ]

@@ -48,6 +48,10 @@ class Ladder:
         It is above `room` if what must stay is larger.
         """
         goal = int(room * self._settings.low)
+        if self._settings.keep_turns is not None:
+            total -= self._drop_turns(total, self._settings.keep_turns)
+            if total <= room:
+                return total
         for step in (self._clear_results, self._drop_turns):
             total -= step(total - goal)
             if total <= goal:
@@ -87,10 +91,10 @@ class Ladder:
                 unit.messages[at], unit.costs[at] = short, cost
         return saved, count
 
-    def _drop_turns(self, excess: int) -> int:
-        """Oldest turns, whole; the last one stays."""
+    def _drop_turns(self, excess: int, keep: int = 1) -> int:
+        """Oldest turns, whole; the last ones stay."""
         saved = count = 0
-        while len(self._turns) > 1 and saved < excess:
+        while len(self._turns) > keep and saved < excess:
             for unit in self._turns.pop(0).units:
                 saved += self._leave(unit)
                 count += len(unit.messages)

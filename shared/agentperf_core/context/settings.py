@@ -25,6 +25,8 @@ class WindowSettings:
         reserve: tokens (or messages) kept free for what stands beside the window: tool schemas, the
             answer, recalled turns.
         keep_results: how many of the latest tool results are never cleared.
+        keep_turns: how many turns a cut leaves, where they fit: all older ones are dropped, before
+            anything else is tried. Without it, a cut leaves what `low` says.
         pin: which messages are never cut, besides those of the system.
         oversize: what is done with a message that is too large by itself.
         counter: counts tokens; default the estimate, see `TokenCounter`.
@@ -42,6 +44,7 @@ class WindowSettings:
     low: float = 0.6
     reserve: int = 0
     keep_results: int = 3
+    keep_turns: int | None = None
     pin: Callable[[Message], bool] | None = None
     oversize: Oversize = "cut"
     counter: TokenCounter = field(default_factory=TokenCounter)
@@ -54,6 +57,7 @@ class WindowSettings:
             )
             raise ConfigError(msg)
         require_positive(max_tokens=self.max_tokens, max_messages=self.max_messages, low=self.low)
+        require_positive(keep_turns=self.keep_turns)
         require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=self.counter)
         if self.low > 1:
             msg = f"low is a share of the room, at most 1, got {self.low!r}; 0.6 suits most"

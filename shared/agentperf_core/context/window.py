@@ -150,6 +150,21 @@ class Window:
             self._shown.append(message)
             self._shown_added += place >= 0
 
+    def next_out(self, amount: int) -> Sequence[int]:
+        """The places of what the next cuts will drop first, to make so much room; oldest first."""
+        last = self._turns[-1].units if self._turns else []
+        asked = 1 if last and last[0].messages[0].role == "user" else 0
+        steps = [[unit] for unit in last[asked:-1]]
+        found: list[int] = []
+        for dropped in (*(turn.units for turn in self._turns[:-1]), *steps):
+            if amount <= 0:
+                break
+            for unit in dropped:
+                if not unit.waiting and not any(map(self._settings.keeps, unit.messages)):
+                    amount -= unit.cost
+                    found += [place for place in unit.places if place >= 0]
+        return found
+
     def take_evicted(self) -> Sequence[Evicted]:
         """What has left the window since this was asked last; always empty without `track`."""
         taken, self._evicted = self._evicted, []

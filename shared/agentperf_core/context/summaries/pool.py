@@ -1,0 +1,136 @@
+"""One summarising trimmer per conversation, for callers that show the whole history every time."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agentperf_core.context.settings import WindowSettings
+from agentperf_core.context.summaries.settings import SummarySettings
+from agentperf_core.context.summaries.trimmer import SummarizingTrimmer
+from agentperf_core.context.turns import repaired
+from agentperf_core.errors import require_positive
+from agentperf_core.events import BUS, EventBus
+from agentperf_core.types import Message
+
+__all__ = ["TrimmerPool"]
+
+_SPARED = 8
+
+
+@dataclass(slots=True)
+class _Followed:
+    trimmer: SummarizingTrimmer
+    marks: list[Hashable]
+    repairs: int = 0
+
+
+class TrimmerPool:
+    """Trimmers of many conversations; each look costs the new messages only. Safe under threads.
+
+    Args:
+        window: sizes and rules of every window.
+        summary: who summarises; `None` to drop what leaves the windows.
+        conversations: how many are remembered; the one looked at longest ago is forgotten first.
+        bus: where faults go.
+
+    Raises:
+        ConfigError: see `SummarizingTrimmer`.
+
+    Example:
+        >>> pool = TrimmerPool(WindowSettings(max_messages=3, keep_turns=1))
+        >>> said = [Message(role="user", text=str(number)) for number in range(4)]
+        >>> trimmer = pool.follow(range(4), said.__getitem__)
+        >>> [message.text for message in trimmer.view().messages]
+        ['3']
+    """
+
+    def __init__(
+        self,
+        window: WindowSettings,
+        summary: SummarySettings | None = None,
+        *,
+        conversations: int = 256,
+        bus: EventBus = BUS,
+    ) -> None:
+        require_positive(conversations=conversations)
+        self._made = lambda: SummarizingTrimmer(window, summary, bus=bus)
+        # Made now: a mistake shall not wait for the first conversation.
+        self._settings = self._made().settings
+        self._most = conversations
+        self._followed: OrderedDict[Hashable, _Followed] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def possible(self, beside: int) -> int:
+        """As much of what a request costs besides as leaves the conversation an eighth of the room.
+
+        For callers who rather send a request that is over the limit than none.
+        """
+        limit, reserve = self._settings.limit, self._settings.reserve
+        return max(min(beside, limit - reserve - limit // _SPARED), 0)
+
+    def follow(
+        self,
+        marks: Sequence[Hashable],
+        message_at: Callable[[int], Message],
+        *,
+        key: Hashable = None,
+        beside: int = 0,
+        state: Mapping[str, Any] | None = None,
+    ) -> SummarizingTrimmer:
+        """The trimmer of a conversation, with all of its messages.
+
+        Args:
+            marks: something per message that is equal if and only if the message is the same.
+            message_at: the message at a place; asked for the new ones.
+            key: what tells the conversation from others; default its first mark.
+            beside: what the request costs besides, at least (tool schemas, a system prompt).
+            state: its summaries as they were saved; used where the conversation is not known yet,
+                or goes on otherwise than it did here.
+
+        Raises:
+            ContextOverflow: if what must be shown does not fit.
+        """
+        if key is None:
+            key = marks[0] if marks else None
+        with self._lock:
+            found = before = self._followed.pop(key, None)
+            if found is None or found.marks != list(marks[: len(found.marks)]):
+                found = _Followed(self._made(), [])
+            self._catch_up(found, marks, message_at, beside)
+            if found.trimmer.repairs > found.repairs:
+                found = self._anew(marks, message_at, beside)
+            if not found.marks:
+                state = state or (before and before.trimmer.state())
+            if state and (not found.marks or found.trimmer.behind(state)):
+                found.trimmer.resume(state)
+            found.marks, found.repairs = list(marks), found.trimmer.repairs
+            self._followed[key] = found  # only now: of one that overflowed, half was read
+            while len(self._followed) > self._most:
+                self._followed.popitem(last=False)
+            return found.trimmer
+
+    def _catch_up(
+        self,
+        found: _Followed,
+        marks: Sequence[Hashable],
+        message_at: Callable[[int], Message],
+        beside: int,
+    ) -> None:
+        if beside > 0:
+            found.trimmer.reserve(beside)
+        for place in range(len(found.marks), len(marks)):
+            found.trimmer.add(message_at(place))
+
+    def _anew(
+        self, marks: Sequence[Hashable], message_at: Callable[[int], Message], beside: int
+    ) -> _Followed:
+        """The trimmer of a conversation that came in broken, out of the whole of it repaired."""
+        found = _Followed(self._made(), [])
+        if beside > 0:
+            found.trimmer.reserve(beside)
+        found.trimmer.extend(repaired([message_at(at) for at in range(len(marks))]).messages)
+        return found

@@ -1,0 +1,174 @@
+"""A window whose lost part is summarised beside the conversation, and adopted when it is cut.
+
+A summary that is written when the window is full keeps the user waiting, and one that is adopted
+when it is ready changes the prompt from its beginning once more. So it is begun ahead, on what the
+next cut will drop, and takes its place at that cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from agentperf_core.context.settings import WindowSettings
+from agentperf_core.context.summaries.base import Summarizing
+from agentperf_core.context.summaries.records import Trimmed
+from agentperf_core.context.summaries.settings import SummarySettings
+from agentperf_core.context.window import Window
+from agentperf_core.errors import require_instance
+from agentperf_core.events import BUS, EventBus
+from agentperf_core.flow import Flow, arun, run
+from agentperf_core.types import Message
+
+__all__ = ["SummarizingTrimmer"]
+
+_USUAL = 512
+_SLACK = 0.2  # of the room, summarised ahead: what is added meanwhile drops more
+_WORTH_IT = 0.1  # of the room: no call for every message that is added to a long turn
+
+
+class SummarizingTrimmer(Summarizing):
+    """What a model is shown of one conversation: a window, and a summary of what left it.
+
+    The window is cut as `Window` says, whether there is a summary or not, so the prompt is never
+    over its budget. What leaves it is kept until a summary tells of it; if a summariser fails, is
+    late, or says nothing, that is a fault, and what was to be summarised is tried again when more
+    has been said. Safe under threads; one conversation, one writer at a time.
+
+    Args:
+        window: sizes and rules of the window; the summary takes its room out of `max_tokens`.
+        summary: who summarises, and how; `None` to drop what leaves the window.
+        bus: where faults go.
+
+    Raises:
+        ConfigError: if there is no room for a summary, or an argument is of another kind.
+
+    Example:
+        >>> window = WindowSettings(max_messages=5, low=0.5)
+        >>> summary = SummarySettings(
+        ...     summarize=lambda messages, previous, most: f"{len(messages)} numbers were said",
+        ...     background=False)
+        >>> trimmer = SummarizingTrimmer(window, summary)
+        >>> trimmer.extend(Message(role="user", text=str(number)) for number in range(5))
+        >>> [message.text.splitlines()[-1] for message in trimmer.look().messages]
+        ['3 numbers were said', '3', '4']
+    """
+
+    def __init__(
+        self,
+        window: WindowSettings,
+        summary: SummarySettings | None = None,
+        *,
+        bus: EventBus = BUS,
+    ) -> None:
+        require_instance(WindowSettings, "give its sizes", window=window)
+        require_instance(SummarySettings, "give it a summarize=", summary=summary)
+        tokens = 0
+        if summary is not None:
+            room = window.limit - window.reserve
+            in_tokens = window.in_tokens
+            tokens = summary.tokens_of(room) if in_tokens else summary.tokens or _USUAL
+            window = replace(window, reserve=window.reserve + (tokens if in_tokens else 1))
+        super().__init__(summary, tokens, window.counter, bus)
+        self._settings = window
+        self._window = Window(window, track=True)
+        self._counted = (0, 0), 0
+
+    @property
+    def settings(self) -> WindowSettings:
+        """Those of the window, with the room for a summary in its reserve."""
+        return self._settings
+
+    @property
+    def added(self) -> int:
+        """How many messages were added so far."""
+        return self._window.added
+
+    @property
+    def repairs(self) -> int:
+        """How many things were wrong in what was added so far."""
+        return len(self._window.repairs)
+
+    def add(self, message: Message) -> None:
+        """Add the next message; a summary that is ready is adopted if this cuts the window.
+
+        Raises:
+            ContextOverflow: see `Window.add`.
+        """
+        with self._lock:
+            self._ledger.add(message)
+            self._window.add(message)
+            self._ledger.evicted(self._window.take_evicted())
+
+    def extend(self, messages: Iterable[Message]) -> None:
+        """Add several messages, see `add`."""
+        for message in messages:
+            self.add(message)
+
+    def reserve(self, tokens: int) -> None:
+        """Leave at least so much room beside what is shown, as `Window.reserve`.
+
+        A window that is bounded by messages takes no notice: what is beside is none.
+
+        Raises:
+            ContextOverflow: if there is no room left.
+        """
+        if not self._settings.in_tokens:
+            return
+        with self._lock:
+            self._window.reserve(self._settings.reserve + tokens)
+            self._ledger.evicted(self._window.take_evicted())
+
+    def view(self) -> Trimmed:
+        """What the model is shown now; waits for nothing."""
+        with self._lock:
+            shown = self._window.messages()
+            tokens, ledger = self._window.tokens, self._ledger
+            if ledger.message is not None:
+                head = 0
+                while head < len(shown) and shown[head].role == "system":
+                    head += 1
+                shown.insert(head, ledger.message)
+                tokens += self._settings.cost(ledger.message)
+            return Trimmed(
+                messages=shown,
+                tokens=tokens,
+                left_out=self._left_out(),
+                summary=ledger.summary,
+                coverage=ledger.coverage(),
+                failed=self._work.failed,
+                cuts=tuple(self._window.cuts),
+                repairs=tuple(self._window.repairs),
+            )
+
+    def looked(self) -> Flow[Trimmed]:
+        """What the model is shown; without `background`, waits for the summary of what was cut."""
+        yield from self._waited()
+        return self.view()
+
+    def look(self) -> Trimmed:
+        """See `looked`."""
+        return run(self.looked())
+
+    async def alook(self) -> Trimmed:
+        """See `looked`."""
+        return await arun(self.looked())
+
+    def _left_out(self) -> int:
+        """Counted again only where a cut or a repair can have changed it."""
+        window = self._window
+        changes = len(window.cuts), len(window.repairs)
+        if self._counted[0] != changes:
+            self._counted = changes, window.added - window.shown
+        return self._counted[1]
+
+    def _ahead(self) -> Sequence[int]:
+        """What the next cut will drop, if it is near and enough of that is in no summary."""
+        window, summaries, settings = self._window, self._summaries, self._settings
+        room = window.room
+        if summaries is None or not summaries.background or window.tokens < summaries.ahead * room:
+            return ()
+        share = 1.0 if settings.keep_turns else 1 - settings.low + _SLACK
+        places = self._ledger.unknown(window.next_out(int(room * share)))
+        cost = self._ledger.cost(places) if settings.in_tokens else len(places)
+        return places if cost >= _WORTH_IT * room else ()
