@@ -1,0 +1,150 @@
+"""What must not be lost when a text gets shorter: numbers, names, negations, code.
+
+Found by form alone, without a model. What this cannot see: a name of one ordinary word that only
+ever begins a sentence, names in scripts without capital letters (but for katakana), numbers that
+are written as words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agentperf_core.context.lexical import terms_of
+
+__all__ = ["NEGATION", "Facts", "facts_of", "lost_facts"]
+
+_CODE = re.compile(r"(?ms)^(```|~~~).*?(?:^\1|\Z)|`[^`\n]+`")
+_NUMBER = re.compile(r"\d+(?:[.,:/\u00a0-]\d+)*%?")
+# Identifiers, addresses, acronyms; then a capital inside a sentence, and capitals in a row.
+_IDENTIFIER = re.compile(
+    r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.]+|\b\w+(?:_\w+)+\b|\b[a-z]+[A-Z]\w*\b|\b[A-Z][A-Z0-9]+\b"
+)
+_CAPITAL = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+_KATAKANA = re.compile(r"[\u30a1-\u30fa\u30fc]{3,}")
+_BEGINS = re.compile(r"(?:\A|[.!?:\u3002\uff01\uff1f]\W*|\n\W*|[\"'(\u201c\u00ab]\s*)\Z")
+
+NEGATION = re.compile(
+    r"\b(?:no|not|never|none|nobody|nothing|neither|nor|cannot|without|unless|except)\b"
+    r"|n['\u2019]t\b"
+    r"|\b(?:nicht|kein\w*|nie|niemals|ohne|weder)\b"
+    r"|\b(?:ne|pas|jamais|sans|aucune?|rien)\b"
+    r"|\b(?:nunca|sin|ning\u00fan|ninguna?|nada|tampoco)\b"
+    r"|\b(?:non|mai|senza|nessun\w*|n\u00e3o|sem|nenhuma?)\b"
+    r"|\b(?:niet|geen|nooit|zonder)\b"
+    r"|\b(?:\u043d\u0435|\u043d\u0435\u0442|\u0431\u0435\u0437|\u043d\u0438\u043a\u043e\u0433\u0434\u0430|\u043d\u0438)\b"
+    r"|[\u4e0d\u6ca1\u6c92\u65e0\u7121\u672a\u522b]"
+    r"|(?:\u306a\u3044|\u307e\u305b\u3093|\u306a\u304b\u3063)"
+    r"|(?:\uc54a|\uc5c6|\ubabb)",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[^.!?\u3002\uff01\uff1f\n]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of a text.
+
+    Attributes:
+        numbers: as they are written.
+        names: names, identifiers and addresses.
+        code: fenced and inline code, with its marks.
+        negations: per sentence that negates, the words that it says it of.
+    """
+
+    numbers: frozenset[str]
+    names: frozenset[str]
+    code: frozenset[str]
+    negations: tuple[frozenset[str], ...]
+
+    def __len__(self) -> int:
+        return len(self.numbers) + len(self.names) + len(self.code) + len(self.negations)
+
+
+def facts_of(text: str) -> Facts:
+    """The facts of a text.
+
+    Example:
+        >>> found = facts_of("Since 2019 our office in Oslo does not open on `MONDAY`.")
+        >>> sorted(found.numbers), sorted(found.names), sorted(found.code)
+        (['2019'], ['Oslo'], ['`MONDAY`'])
+        >>> len(found.negations)
+        1
+    """
+    code = frozenset(match.group().strip() for match in _CODE.finditer(text))
+    prose = _CODE.sub(" ", text)
+    return Facts(
+        numbers=frozenset(_NUMBER.findall(prose)),
+        names=frozenset(_names(prose)),
+        code=code,
+        negations=tuple(_negations(prose)),
+    )
+
+
+def lost_facts(before: Facts, after: str) -> list[str]:
+    """Which facts another wording does not hold, each as its kind and, in quotes, what it is.
+
+    A negation is there if a sentence that negates speaks of one of the same words.
+
+    Example:
+        >>> lost_facts(facts_of("Do not pay Ana 20 euros."), "Pay Ana 20 euros.")
+        ['negation of ana, euro, pay']
+        >>> lost_facts(facts_of("Do not pay Ana 20 euros."), "Never pay Ana 20.")
+        []
+    """
+    lowered = after.lower()
+    numbers = set(_NUMBER.findall(after))
+    lost = [f"number {one!r}" for one in sorted(before.numbers - numbers)]
+    lost += [f"name {one!r}" for one in sorted(before.names) if one.lower() not in lowered]
+    lost += [f"code {one!r}" for one in sorted(before.code) if one not in after]
+    negated = list(_negations(_CODE.sub(" ", after)))
+    lost += [
+        f"negation of {', '.join(sorted(words))}"
+        for words in before.negations
+        if not any(words & other or not words for other in negated)
+    ]
+    return lost
+
+
+def _names(prose: str) -> Iterator[str]:
+    yield from (match.group().rstrip(".,;)") for match in _IDENTIFIER.finditer(prose))
+    yield from _KATAKANA.findall(prose)
+    run: list[str] = []
+    end, began = -2, False
+    for match in _CAPITAL.finditer(prose):
+        word, follows = match.group(), match.start() == end + 1
+        if not word[0].isupper() or len(word) < 2:
+            yield from _of_run(run, began=began)
+            run = []
+            continue
+        if not (follows and run):
+            yield from _of_run(run, began=began)
+            run, began = [], _BEGINS.search(prose[max(match.start() - 8, 0) : match.start()]) is not None
+        run.append(word)
+        end = match.end()
+    yield from _of_run(run, began=began)
+
+
+def _of_run(run: list[str], *, began: bool) -> list[str]:
+    """The names among capitalised words in a row; the first of a sentence may be any word."""
+    if not began or len(run) < 2:
+        return [] if began else run
+    return run[1:] if run[0].lower() in _STARTERS else run
+
+
+_STARTERS = frozenset(
+    "a an the this that these those in on at by for from to of with and but or if when while as he "  # noqa: SIM905 - a list of words reads best as words
+    "she it they we you i his her its their our my your is are was were do does did has have had "
+    "can could will would should may might must there here what who where why how which after "
+    "before since until although because however also then thus so no not please der die das ein "
+    "eine le la les un une el los las il lo o os".split()
+)
+
+
+def _negations(prose: str) -> Iterator[frozenset[str]]:
+    for match in _SENTENCE.finditer(prose):
+        sentence = match.group()
+        if NEGATION.search(sentence):
+            said = NEGATION.sub(" ", sentence)
+            yield frozenset(term for term in terms_of(said) if not term.isdigit())
