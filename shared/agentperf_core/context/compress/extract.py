@@ -84,7 +84,7 @@ class Extractive:
         *,
         embed: Embed | None = None,
         aembed: AsyncEmbed | None = None,
-        diversity: float = 0.1,
+        diversity: float = 0.2,
         protect: str | re.Pattern[str] | None = None,
         gap: str = "",
         bus: EventBus = BUS,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agentperf_core.context.lexical import terms_of
 
-__all__ = ["NEGATION", "Facts", "facts_of", "lost_facts"]
+__all__ = ["NEGATION", "Facts", "facts_of", "lost_facts", "protected_spans"]
 
 _CODE = re.compile(r"(?ms)^(```|~~~).*?(?:^\1|\Z)|`[^`\n]+`")
 _NUMBER = re.compile(r"\d+(?:[.,:/\u00a0-]\d+)*%?")
@@ -107,30 +107,49 @@ def lost_facts(before: Facts, after: str) -> list[str]:
     return lost
 
 
+def protected_spans(text: str) -> list[tuple[int, int]]:
+    """Where the facts of a text stand, in order.
+
+    Example:
+        >>> text = "We never ship to Oslo."
+        >>> [text[start:end] for start, end in protected_spans(text)]
+        ['never', 'Oslo']
+    """
+    found = [match.span() for match in _CODE.finditer(text)]
+    prose = _CODE.sub(lambda match: " " * len(match.group()), text)
+    found += [match.span() for kind in (_NUMBER, NEGATION) for match in kind.finditer(prose)]
+    found += _name_spans(prose)
+    return sorted(found)
+
+
 def _names(prose: str) -> Iterator[str]:
-    yield from (match.group().rstrip(".,;)") for match in _IDENTIFIER.finditer(prose))
-    yield from _KATAKANA.findall(prose)
-    run: list[str] = []
-    end, began = -2, False
+    return (prose[start:end].rstrip(".,;)") for start, end in _name_spans(prose))
+
+
+def _name_spans(prose: str) -> Iterator[tuple[int, int]]:
+    yield from (match.span() for match in _IDENTIFIER.finditer(prose))
+    yield from (match.span() for match in _KATAKANA.finditer(prose))
+    run: list[re.Match[str]] = []
+    began = False
     for match in _CAPITAL.finditer(prose):
-        word, follows = match.group(), match.start() == end + 1
-        if not word[0].isupper() or len(word) < 2:
+        if not match.group()[0].isupper() or len(match.group()) < 2:
             yield from _of_run(run, began=began)
             run = []
             continue
-        if not (follows and run):
+        if not run or prose[run[-1].end() : match.start()] != " ":
             yield from _of_run(run, began=began)
-            run, began = [], _BEGINS.search(prose[max(match.start() - 8, 0) : match.start()]) is not None
-        run.append(word)
-        end = match.end()
+            before = prose[max(match.start() - 8, 0) : match.start()]
+            run, began = [], _BEGINS.search(before) is not None
+        run.append(match)
     yield from _of_run(run, began=began)
 
 
-def _of_run(run: list[str], *, began: bool) -> list[str]:
-    """The names among capitalised words in a row; the first of a sentence may be any word."""
-    if not began or len(run) < 2:
-        return [] if began else run
-    return run[1:] if run[0].lower() in _STARTERS else run
+def _of_run(run: list[re.Match[str]], *, began: bool) -> Iterator[tuple[int, int]]:
+    """The name that capitalised words in a row are; the first of a sentence may be any word."""
+    if began and (len(run) < 2 or run[0].group().lower() in _STARTERS):
+        run = run[1:]
+    if run:
+        yield run[0].start(), run[-1].end()
 
 
 _STARTERS = frozenset(
