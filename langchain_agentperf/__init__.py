@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
+    from langchain_agentperf._compression import rewriting
     from langchain_agentperf.caches.exact import ExactCache, TieredCache
     from langchain_agentperf.caches.semantic import SemanticCache
     from langchain_agentperf.callbacks import LatencyCallbackHandler, latency_callback
     from langchain_agentperf.chat_models.cached import CachedChatModel
+    from langchain_agentperf.compression import PromptDocumentCompressor, compress_messages
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
+    from langchain_agentperf.middleware.prompt_compression import PromptCompressionMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
     from langchain_agentperf.middleware.tool_cache import ToolCacheMiddleware
     from langchain_agentperf.middleware.tool_prefetch import ToolPrefetchMiddleware
@@ -34,6 +37,8 @@ __all__ = [
     "NodeCache",
     "ParallelToolsMiddleware",
     "PerfToolNode",
+    "PromptCompressionMiddleware",
+    "PromptDocumentCompressor",
     "ResponseCacheMiddleware",
     "SemanticCache",
     "TieredCache",
@@ -44,9 +49,11 @@ __all__ = [
     "arun_plan",
     "awarm_up",
     "cached_tool",
+    "compress_messages",
     "latency_callback",
     "message_state_key",
     "model_profile",
+    "rewriting",
     "run_plan",
     "warm_up",
 ]
@@ -60,6 +67,8 @@ __getattr__, __dir__ = lazy_exports(
         "NodeCache": "nodes",
         "ParallelToolsMiddleware": "middleware.parallel_tools",
         "PerfToolNode": "tools.node",
+        "PromptCompressionMiddleware": "middleware.prompt_compression",
+        "PromptDocumentCompressor": "compression",
         "ResponseCacheMiddleware": "middleware.response_cache",
         "SemanticCache": "caches.semantic",
         "TieredCache": "caches.exact",
@@ -70,9 +79,11 @@ __getattr__, __dir__ = lazy_exports(
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tool": "tools.cached",
+        "compress_messages": "compression",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
+        "rewriting": "_compression",
         "run_plan": "tools.plan",
         "warm_up": "warm",
     },

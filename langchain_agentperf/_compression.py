@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
@@ -35,9 +36,14 @@ def compressor_from(
         return compressor
     if embeddings is None:
         return Compressor(**options)
-    return Compressor.with_embedder(
-        embeddings.embed_documents, aembed=embeddings.aembed_documents, **options
-    )
+
+    def embed(texts: Sequence[str]) -> list[list[float]]:
+        return embeddings.embed_documents([*texts])
+
+    async def aembed(texts: Sequence[str]) -> list[list[float]]:
+        return await embeddings.aembed_documents([*texts])
+
+    return Compressor.with_embedder(embed, aembed=aembed, **options)
 
 
 def rewriting(model: BaseChatModel, **options: Any) -> Rewriting:

@@ -80,7 +80,9 @@ def compress_messages(
     shorter = MessageCompressor(compressor, roles=roles, skip_tools=skip_tools)
 
     def compressing(given: _Given) -> Flow[list[BaseMessage]]:
-        whole = given.to_messages() if isinstance(given, PromptValue) else convert_to_messages(given)
+        whole = (
+            given.to_messages() if isinstance(given, PromptValue) else convert_to_messages(given)
+        )
         found = yield from shorter.shortening([*map(to_core, whole)])
         return [from_core(one) for one in found.messages]
 

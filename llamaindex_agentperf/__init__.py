@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
+    from llamaindex_agentperf._compression import compressed_output, rewriting
     from llamaindex_agentperf.agents.parallel import ParallelAgentWorkflow, ParallelFunctionAgent
     from llamaindex_agentperf.embeddings import EmbeddingCacheStore
     from llamaindex_agentperf.instrumentation import (
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         instrument,
     )
     from llamaindex_agentperf.llms.cached import CachedLLM
+    from llamaindex_agentperf.postprocessors.compression import PromptCompressionPostprocessor
     from llamaindex_agentperf.profiles import model_profile
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
     from llamaindex_agentperf.tools.manage import manage_tools
@@ -36,14 +38,17 @@ __all__ = [
     "ManagedTool",
     "ParallelAgentWorkflow",
     "ParallelFunctionAgent",
+    "PromptCompressionPostprocessor",
     "SubstituteTool",
     "arun_plan",
     "awarm_up",
     "cached_tools",
+    "compressed_output",
     "instrument",
     "manage_tools",
     "model_profile",
     "prefetch_tools",
+    "rewriting",
     "run_plan",
     "warm_up",
 ]
@@ -59,14 +64,17 @@ __getattr__, __dir__ = lazy_exports(
         "ManagedTool": "tools.managed",
         "ParallelAgentWorkflow": "agents.parallel",
         "ParallelFunctionAgent": "agents.parallel",
+        "PromptCompressionPostprocessor": "postprocessors.compression",
         "SubstituteTool": "tools.substitute",
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tools": "tools.cached",
+        "compressed_output": "_compression",
         "instrument": "instrumentation",
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
         "prefetch_tools": "tools.prefetch",
+        "rewriting": "_compression",
         "run_plan": "tools.plan",
         "warm_up": "warm",
     },

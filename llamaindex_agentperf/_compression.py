@@ -71,10 +71,7 @@ def rewriting(llm: BaseLLM, **options: Any) -> Rewriting:
 
 
 def compressed_output(
-    compressor: Compressor | None = None,
-    *,
-    embed_model: BaseEmbedding | None = None,
-    **options: Any,
+    compressor: Compressor | None = None, **options: Any
 ) -> Callable[[Any], str | None]:
     """A `callback` for `FunctionTool` that makes large outputs shorter, once, as they are made.
 
@@ -83,7 +80,6 @@ def compressed_output(
 
     Args:
         compressor: a core `Compressor`; else one is made of the rest.
-        embed_model: not asked without a query; kept for compressors that share one.
         **options: settings of `Compressor`; default `ratio=3` and `min_tokens=500`.
 
     Raises:
@@ -92,14 +88,15 @@ def compressed_output(
     Example:
         >>> from llama_index.core.tools import FunctionTool
         >>> def orders() -> list:
-        ...     return [{"order": number, "state": "sent"} for number in range(3)]
-        >>> tool = FunctionTool.from_defaults(orders, callback=compressed_output(min_tokens=10))
-        >>> tool.call().content
-        '{"columns":["order","state"],"rows":[[0,"sent"],[1,"sent"]],"left_out":"1 of 3 rows"}'
+        ...     return [{"order": number, "state": "sent"} for number in range(12)]
+        >>> shorter = compressed_output(ratio=2.5, min_tokens=10)
+        >>> tool = FunctionTool.from_defaults(orders, callback=shorter)
+        >>> tool.call().content[:55], len(tool.call().raw_output)
+        ('{"columns":["order","state"],"rows":[[0,"sent"],[1,"sen', 12)
     """
     if compressor is None:
         options = {"ratio": 3, "min_tokens": 500, **options}
-    shorter = compressor_from(compressor, embed_model, options)
+    shorter = compressor_from(compressor, None, options)
 
     def callback(output: Any) -> str | None:
         text = _text_of(output)

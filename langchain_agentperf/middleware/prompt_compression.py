@@ -75,7 +75,8 @@ class PromptCompressionMiddleware(AroundModel):
         try:
             found = yield from self._messages.shortening([*map(to_core, request.messages)])
             if found.saved:
-                request = request.override(messages=[from_core(one) for one in found.messages])
+                messages: Any = [from_core(one) for one in found.messages]
+                request = request.override(messages=messages)
         except Exception as error:  # a message of a class of its own; it is sent as it is
             BUS.fault("context.compress.messages", error)
             found = Shortened(())

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, MetadataMode, Node, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import (
+    BaseNode,
+    MetadataMode,
+    Node,
+    NodeWithScore,
+    QueryBundle,
+    TextNode,
+)
 from pydantic import Field, PrivateAttr
 
 from agentperf_core.context.compress import Compressed, Compressor
@@ -41,7 +48,7 @@ class PromptCompressionPostprocessor(BaseNodePostprocessor):
         ...     NodeWithScore(node=TextNode(text="Returns take 30 days.")),
         ... ]
         >>> shorter = PromptCompressionPostprocessor(ratio=2)
-        >>> [one.text for one in shorter.postprocess_nodes(nodes, query_str="How long are returns?")]
+        >>> [one.text for one in shorter.postprocess_nodes(nodes, query_str="How are returns?")]
         ['Returns take 30 days.']
     """
 
@@ -100,7 +107,7 @@ def _text_of(node: BaseNode) -> str:
 def _shortened(scored: NodeWithScore, text: str, result: Compressed) -> NodeWithScore:
     if result.text == text:
         return scored
-    node = cast("BaseNode", scored.node.model_copy())
+    node = scored.node.model_copy()
     node.set_content(result.text)
     return NodeWithScore(node=node, score=scored.score)
 

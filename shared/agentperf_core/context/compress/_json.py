@@ -22,12 +22,12 @@ _DECODER = json.JSONDecoder(
 
 
 def parsed(text: str) -> dict[str, Any] | list[Any] | None:
-    """The object or list that a text is, or those of its lines; `None` if it is neither.
+    r"""The object or list that a text is, or those of its lines; `None` if it is neither.
 
     Example:
         >>> parsed('{"price": 1.10}'), parsed("[1] is a footnote")
         ({'price': '1.10'}, None)
-        >>> parsed('{"a": 1}\\n{"a": 2}')
+        >>> parsed('{"a": 1}\n{"a": 2}')
         [{'a': '1'}, {'a': '2'}]
     """
     stripped = text.strip()

@@ -45,9 +45,7 @@ def picked(
     taken = set(chosen)
     # A worth can only fall while more is chosen, so that one that is still the best after it was
     # worked out anew is the best of all.
-    waiting = [
-        (-score, place, 0) for place, score in enumerate(scores) if place not in taken
-    ]
+    waiting = [(-score, place, 0) for place, score in enumerate(scores) if place not in taken]
     heapq.heapify(waiting)
     misses = 0
     while waiting and room > 0 and misses < _MISSES:

@@ -12,8 +12,6 @@ from agentperf_core.context.lexical import LexicalIndex
 
 __all__ = ["Limited", "Limits", "Rows", "limited"]
 
-_FEW = 2  # rows that are not worth leaving out
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -21,13 +19,15 @@ class Limits:
 
     Attributes:
         string: characters of a string.
-        rows: share of the rows of a list, between 0 and 1; two at least.
+        rows: share of the rows of a list, between 0 and 1.
         depth: how deep values may be nested.
+        fewest: rows of a list that stay in any case.
     """
 
     string: int
     rows: float
     depth: int
+    fewest: int = 2
 
 
 @dataclass(slots=True)
@@ -142,7 +142,7 @@ class _Limiting:
 
     def _kept(self, rows: list[Any]) -> list[int]:
         """Places of the rows to keep."""
-        count = max(int(len(rows) * self._limits.rows), min(_FEW, len(rows)))
+        count = max(int(len(rows) * self._limits.rows), min(self._limits.fewest, len(rows)))
         if count >= len(rows):
             return list(range(len(rows)))
         order = self._rows.order(rows)

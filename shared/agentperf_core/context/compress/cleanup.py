@@ -1,4 +1,4 @@
-"""Safe clean-up: white space, repeated boilerplate and polite phrases, and nothing that says a thing.
+"""Safe clean-up: white space, repeated boilerplate, polite phrases, and nothing that says a thing.
 
 Code (fenced, indented, inline), tables and quoted text stay as they are, letter for letter.
 """
@@ -24,16 +24,19 @@ _QUOTED = re.compile(
     r"|\u300c[^\u300d\n]{1,500}\u300d|\u201e[^\u201c\n]{1,500}\u201c"
 )
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
-_BLANKS = re.compile("(?<=\\S)[ \t\u00a0\u2000-\u200a\u202f\u3000]{2,}(?=\\S)|[\u00a0\u2000-\u200a\u202f]")
+_BLANKS = re.compile(
+    "(?<=\\S)[ \t\u00a0\u2000-\u200a\u202f\u3000]{2,}(?=\\S)|[\u00a0\u2000-\u200a\u202f]"
+)
 _TRAILING = re.compile("[ \t\u00a0\u3000\r]+(?=\n|\\Z)")
 _EMPTY_LINES = re.compile(r"\n{3,}")
-_OPENING = r"(?:(?<=[.!?\u3002\uff01\uff1f\n])|\A)[ \t]*(?:[-*]\s+)?"
+_STOP = "[.!?\u3002\uff01\uff1f]"
+_COMMA = "[,;:\uff0c\u3001]"
 _LONG_LINE = 40  # characters of a line that may be boilerplate
 _TIMES = 3  # how often it has to stand there
 
 
 class CleanUp:
-    """Takes out what no reader misses.
+    r"""Takes out what no reader misses.
 
     Args:
         phrases: polite phrases per language, see `agentperf_core.context.compress.phrases`; an
@@ -48,7 +51,7 @@ class CleanUp:
     Example:
         >>> from agentperf_core.accounting.tokens import TokenCounter
         >>> from agentperf_core.flow import run
-        >>> text = "Could you please  list the   files?\\n\\n\\n\\nThank you!"
+        >>> text = "Could you please  list the   files?\n\n\n\nThank you!"
         >>> run(CleanUp().compress(Task(text=text, tokens=9, counter=TokenCounter()))).text
         'List the files?'
     """
@@ -142,50 +145,61 @@ def _outside_quotes(text: str, change: Callable[[str], str]) -> str:
 
 def _polite(phrases: list[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Patterns of phrases that open a sentence or are one, and of those that end one."""
-    ordered = sorted(set(phrases), key=len, reverse=True)
-    any_of = "|".join(re.escape(one.strip()).replace("'", "['\u2019]") for one in ordered)
+    ordered = sorted({one.strip() for one in phrases}, key=len, reverse=True)
+    closed = "|".join(_pattern(one) for one in ordered)
+    lead_ins = [_pattern(one) for one in ordered if one.endswith("...")]
+    said = rf"(?:{closed})(?=[ \t]*(?:{_STOP}|{_COMMA}|\n|\Z))" + "".join(
+        rf"|(?:{one})" for one in lead_ins
+    )
     opens = re.compile(
-        rf"(?P<before>{_OPENING})(?P<said>(?:{any_of})(?![^\W\d_])(?:,?\s*(?:{any_of})(?![^\W\d_]))*)"
-        r"(?P<after>[ \t]*[,:;\uff0c\u3001]?[ \t]*)(?P<end>[.!\u3002\uff01]+[ \t]*|(?=\n|\Z)|)",
+        rf"(?P<before>(?:(?<={_STOP})|(?<=\n)|\A)[ \t]*(?:[-*][ \t]+)?)(?P<said>{said})"
+        rf"(?:[ \t]*{_COMMA})?(?:[ \t]*(?P<end>{_STOP}+|)|[ \t]*)",
         re.IGNORECASE,
     )
     ends = re.compile(
-        rf"[,;\uff0c\u3001][ \t]*(?P<said>{any_of})(?=[ \t]*[.!?\u3002\uff01\uff1f]|[ \t]*(?:\n|\Z))",
+        rf"{_COMMA}[ \t]*(?P<said>{closed})(?=[ \t]*(?:{_STOP}|\n|\Z))",
         re.IGNORECASE,
     )
     return opens, ends
+
+
+def _pattern(phrase: str) -> str:
+    words = phrase.removesuffix("...").strip()
+    found = re.escape(words).replace("'", "['\u2019]")
+    # Scripts without blanks have no end of a word to ask for.
+    return found if ord(words[-1]) >= 0x3000 else rf"{found}(?!\w)"
 
 
 def _without_politeness(
     text: str, polite: tuple[re.Pattern[str], re.Pattern[str]], taken: dict[str, list[str]]
 ) -> str:
     opens, ends = polite
+    return _without(opens, _without(ends, text, taken), taken)
+
+
+def _without(pattern: re.Pattern[str], text: str, taken: dict[str, list[str]]) -> str:
     quoted = [match.span() for match in _QUOTED.finditer(text)]
-
-    def note(match: re.Match[str]) -> bool:
-        if any(start <= match.start("said") < end for start, end in quoted):
-            return False
-        taken.setdefault("politeness", []).append(match.group("said"))
-        return True
-
-    def without_end(match: re.Match[str]) -> str:
-        return "" if note(match) else match.group()
-
-    text = ends.sub(without_end, text)
-    quoted = [match.span() for match in _QUOTED.finditer(text)]
-    capital: list[int] = []
     parts: list[str] = []
     at = 0
-    for match in opens.finditer(text):
-        if not note(match):
+    begins = False  # whether what comes next begins a sentence that a phrase had begun
+
+    def add(upto: int) -> None:
+        nonlocal begins
+        if upto > at:
+            first = text[at].upper() if begins else text[at]
+            parts.append(first + text[at + 1 : upto])
+            begins = False
+
+    for match in pattern.finditer(text):
+        if any(start <= match.start("said") < end for start, end in quoted):
             continue
-        parts += [text[at : match.start()], match.group("before")]
+        taken.setdefault("politeness", []).append(match.group("said"))
+        add(match.start())
         at = match.end()
-        if not match.group("end"):
-            capital.append(len(parts))
-    parts.append(text[at:])
-    # What a phrase opened begins the sentence now.
-    for place in capital:
-        if place < len(parts):
-            parts[place] = parts[place][:1].upper() + parts[place][1:]
+        found = match.groupdict()
+        # Of a sentence that was nothing else, nothing stays.
+        if found.get("end") == "" and text[at : at + 1] not in {"", "\n"}:
+            parts.append(found["before"])
+            begins = True
+    add(len(text))
     return "".join(parts)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context.compress._memo import Memo
+from agentperf_core.context.compress._outcomes import after
 from agentperf_core.context.compress.cleanup import CleanUp
 from agentperf_core.context.compress.extract import AsyncEmbed, Extractive
-from agentperf_core.context.compress.records import Applied, Compressed, Outcome, Reduced, Task
+from agentperf_core.context.compress.records import Compressed, Reduced, Task
 from agentperf_core.context.compress.strategy import JointStrategy, Strategy, as_strategy
 from agentperf_core.context.compress.structured import Structured
 from agentperf_core.context.recall import Embed
@@ -88,7 +87,7 @@ class Compressor:
         self._max_tokens = max_tokens
         self._min_tokens = min_tokens
         self.counter = counter if counter is not None else TokenCounter()
-        self._memo = _Memo(memo_bytes)
+        self._memo = Memo(memo_bytes)
         self._bus = bus
 
     @classmethod
@@ -106,7 +105,9 @@ class Compressor:
             ConfigError: if no embedder is given.
         """
         if embed is None and aembed is None:
-            msg = "an embedder is a function from texts to vectors, got none; give embed= or aembed="
+            msg = (
+                "an embedder is a function from texts to vectors, got none; give embed= or aembed="
+            )
             raise ConfigError(msg)
         extractive = Extractive(embed=embed, aembed=aembed, bus=options.get("bus", BUS))
         return cls((CleanUp(), Structured(prose=extractive), extractive), **options)
@@ -184,9 +185,7 @@ class Compressor:
             now = sum(one.tokens for one in found)
             if now <= target:
                 break
-            tasks = [
-                replace(task, text=one.text) for task, one in zip(tasks, found, strict=True)
-            ]
+            tasks = [replace(task, text=one.text) for task, one in zip(tasks, found, strict=True)]
             found = yield from self._applied(strategy, tasks, found, target)
         self._tell(found)
         return found
@@ -213,91 +212,34 @@ class Compressor:
         self, strategy: Strategy, tasks: list[Task], found: list[Compressed], target: int
     ) -> Flow[list[Compressed]]:
         """What one strategy makes of the texts."""
+        made: list[Reduced | Exception] = []
         if len(tasks) > 1 and isinstance(strategy, JointStrategy):
             try:
-                reduced = yield from strategy.compress_all(tasks, target)
-                made: list[Reduced | Exception] = [*reduced]
-                if len(made) != len(tasks):
-                    msg = f"a strategy returns a result per text, got {len(made)}"
-                    raise ValueError(msg)
+                made += yield from strategy.compress_all(tasks, target)
             except Exception as error:
-                made = [error] * len(tasks)
+                made += [error] * len(tasks)
         else:
-            made = []
             for task in tasks:
                 try:
                     made.append((yield from strategy.compress(task)))
                 except Exception as error:
                     made.append(error)
+        if len(made) != len(tasks):
+            made = [ValueError(f"{len(made)} results for {len(tasks)} texts")] * len(tasks)
         errors = [one for one in made if isinstance(one, Exception)]
         if errors:
             self._bus.fault("context.compress", errors[0])
         return [
-            self._after(strategy.name, one, result, alone=len(tasks) == 1)
+            after(
+                one,
+                result,
+                strategy=strategy.name,
+                counter=self.counter,
+                alone=len(tasks) == 1,
+            )
             for one, result in zip(found, made, strict=True)
         ]
-
-    def _after(
-        self, name: str, one: Compressed, result: Reduced | Exception, *, alone: bool
-    ) -> Compressed:
-        outcome: Outcome = "applied"
-        text, after, reason = one.text, one.tokens, ""
-        if isinstance(result, Exception):
-            # The type only: a message may quote the text.
-            outcome, reason = "failed", f"it raised {type(result).__name__}"
-        elif result.refused:
-            outcome, reason = "refused", result.refused
-        elif alone and not result.text.strip():
-            outcome, reason = "refused", "nothing was left"
-        else:
-            text, reason = result.text, result.degraded
-            after = self.counter.count_text(text)
-            if after >= one.tokens:
-                outcome, text, after, reason = "kept", one.text, one.tokens, ""
-        removed = result.removed if outcome == "applied" and isinstance(result, Reduced) else ()
-        step = Applied(
-            strategy=name,
-            outcome=outcome,
-            reason=reason,
-            before=one.tokens,
-            after=after,
-            removed=removed,
-        )
-        return replace(one, text=text, tokens=after, steps=(*one.steps, step))
 
 
 def _share(target: int, cost: int, total: int) -> int:
     return max(target * cost // total, 1) if total else target
-
-
-class _Memo:
-    """Results by what was asked, bounded in bytes, the least recently used dropped first."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._bytes = 0
-        self._entries: OrderedDict[Any, tuple[Sequence[Compressed], int]] = OrderedDict()
-        self._lock = threading.RLock()
-
-    def get(self, key: Any) -> Sequence[Compressed] | None:
-        with self._lock:
-            found = self._entries.get(key)
-            if found is None:
-                return None
-            self._entries.move_to_end(key)
-            return found[0]
-
-    def put(self, key: Any, found: Sequence[Compressed]) -> Sequence[Compressed]:
-        """What is held afterwards: of two who came at once, the first one's."""
-        # The text, what is left of it, and the pieces that were taken out.
-        size = 1000 + 3 * sum(map(sys.getsizeof, key[0]))
-        with self._lock:
-            held = self._entries.get(key)
-            if held is not None:
-                return held[0]
-            if size <= self._limit:
-                self._entries[key] = (found, size)
-                self._bytes += size
-            while self._bytes > self._limit:
-                self._bytes -= self._entries.popitem(last=False)[1][1]
-        return found

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from agentperf_core.accounting.tokens import TokenCounter
 from agentperf_core.context.compress import _scoring
 from agentperf_core.context.compress._json import parsed
+from agentperf_core.context.compress._passages import (
+    Passages,
+    only_part,
+    passages_of,
+    removed_of,
+    texts_of,
+)
 from agentperf_core.context.compress._picking import picked
-from agentperf_core.context.compress.records import Reduced, Removed, Task
-from agentperf_core.context.compress.sentences import Unit, joined, units_of_text
+from agentperf_core.context.compress.records import Reduced, Task
 from agentperf_core.context.compress.strategy import computed
 from agentperf_core.context.recall import Embed
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, Step
 
-__all__ = ["AsyncEmbed", "Extractive", "cut_short"]
+__all__ = ["AsyncEmbed", "Extractive"]
 
 AsyncEmbed: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Sequence[float]]]]
 """Like `Embed`, awaited."""
@@ -35,18 +39,6 @@ _CORRECTS = re.compile(
     r"|\u4f46|\u7136\u800c|\u3057\u304b\u3057|\u305f\u3060\u3057|\ud558\uc9c0\ub9cc|\uadf8\ub7ec\ub098",
     re.IGNORECASE,
 )
-
-
-@dataclass(slots=True)
-class _Passages:
-    """The units of several texts in one row."""
-
-    texts: list[str]
-    units: list[Unit]
-    owners: list[int]
-    says: list[str]
-    paragraphs: list[int]
-    costs: list[int]
 
 
 class Extractive:
@@ -69,6 +61,7 @@ class Extractive:
         ConfigError: if `diversity` is not between 0 and 1.
 
     Example:
+        >>> from agentperf_core.accounting.tokens import TokenCounter
         >>> from agentperf_core.flow import run
         >>> text = "Our shop is in Oslo. It opens at nine. We sell shoes. Returns take 30 days."
         >>> words = TokenCounter(lambda text: len(text.split()))
@@ -111,7 +104,7 @@ class Extractive:
             return found
         some = [tasks[at] for at in prose]
         size = sum(len(task.text) for task in some)
-        passages = yield from computed(_passages, size, some)
+        passages = yield from computed(passages_of, size, some)
         query = some[0].query
         scores = yield from computed(
             _scoring.by_words, size, passages.says, passages.paragraphs, query
@@ -129,7 +122,7 @@ class Extractive:
         return found
 
     def _with_meaning(
-        self, passages: _Passages, words: Sequence[float], query: str
+        self, passages: Passages, words: Sequence[float], query: str
     ) -> Flow[list[float]]:
         order = sorted(range(len(words)), key=lambda at: -words[at])[:_MOST_EMBEDDED]
         asked = [query, *(passages.says[at] for at in order)]
@@ -155,7 +148,7 @@ class Extractive:
         return await asyncio.to_thread(self._vectors, texts)
 
     def _chosen(
-        self, tasks: Sequence[Task], passages: _Passages, scores: Sequence[float], tokens: int
+        self, tasks: Sequence[Task], passages: Passages, scores: Sequence[float], tokens: int
     ) -> list[Reduced]:
         says, units = passages.says, passages.units
         worth = [
@@ -175,23 +168,23 @@ class Extractive:
         )
         counter = tasks[0].counter
         while order:
-            texts = self._texts(passages, order)
+            texts = texts_of(passages, order, gap=self._gap)
             over = sum(counter.count_text(text) for text in texts if text) - tokens
             if over <= 0:
                 return [
-                    Reduced(text, _removed(passages, order, owner))
+                    Reduced(text, removed_of(passages, order, owner))
                     for owner, text in enumerate(texts)
                 ]
             while order and over > 0:
                 over -= max(passages.costs[order.pop()], 1)
-        return _only_part(passages, worth, tokens, counter)
+        return only_part(passages, worth, tokens, counter)
 
-    def _protected(
-        self, passages: _Passages, worth: Sequence[float], tokens: int
-    ) -> list[int]:
+    def _protected(self, passages: Passages, worth: Sequence[float], tokens: int) -> list[int]:
         protect = self._protect
         must = [
-            at for at, text in enumerate(passages.says) if protect is not None and protect.search(text)
+            at
+            for at, text in enumerate(passages.says)
+            if protect is not None and protect.search(text)
         ]
         held = set(must)
         code = [
@@ -200,76 +193,3 @@ class Extractive:
         if sum(passages.costs[at] for at in code) * 2 <= tokens:
             must += code
         return sorted(must, key=lambda at: -worth[at])
-
-    def _texts(self, passages: _Passages, order: Sequence[int]) -> list[str]:
-        kept: list[list[Unit]] = [[] for _ in passages.texts]
-        for at in sorted(order):
-            kept[passages.owners[at]].append(passages.units[at])
-        return [
-            joined(text, units, gap=self._gap)
-            for text, units in zip(passages.texts, kept, strict=True)
-        ]
-
-
-def _passages(tasks: Sequence[Task]) -> _Passages:
-    found = _Passages([task.text for task in tasks], [], [], [], [], [])
-    paragraph = 0
-    for owner, task in enumerate(tasks):
-        units = units_of_text(task.text)
-        for unit in units:
-            found.units.append(unit)
-            found.owners.append(owner)
-            found.says.append(task.text[unit.start : unit.end])
-            found.paragraphs.append(paragraph + unit.paragraph)
-            # With the blank before it, which is part of its first token.
-            found.costs.append(task.counter.count_text(" " + found.says[-1]))
-        paragraph += units[-1].paragraph + 1 if units else 0
-    return found
-
-
-def _removed(passages: _Passages, order: Sequence[int], owner: int) -> tuple[Removed, ...]:
-    kept = set(order)
-    pieces: dict[str, list[str]] = {}
-    for at, unit in enumerate(passages.units):
-        if passages.owners[at] == owner and at not in kept:
-            kind = "sentence" if unit.kind == "prose" else unit.kind
-            pieces.setdefault(kind, []).append(passages.says[at])
-    return tuple(Removed(kind, tuple(some)) for kind, some in pieces.items())
-
-
-def _only_part(
-    passages: _Passages, worth: Sequence[float], tokens: int, counter: TokenCounter
-) -> list[Reduced]:
-    """Where not even one unit fits: the beginning of the best."""
-    best = max(range(len(worth)), key=worth.__getitem__, default=None)
-    found: list[Reduced] = []
-    for owner in range(len(passages.texts)):
-        mine = best is not None and passages.owners[best] == owner
-        text = cut_short(passages.says[best], tokens, counter) if mine and best is not None else ""
-        found.append(Reduced(text, _removed(passages, [], owner)))
-    return found
-
-
-def cut_short(text: str, tokens: int, counter: TokenCounter, *, marker: str = " [...]") -> str:
-    """The beginning of a text with a marker behind it, cut at a blank where there is one.
-
-    Example:
-        >>> words = TokenCounter(lambda text: len(text.split()))
-        >>> cut_short("one two three four", 3, words)
-        'one two [...]'
-    """
-    if counter.count_text(text) <= tokens:
-        return text
-    low, high = 0, min(len(text), max(tokens, 0) * 16)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if counter.count_text(text[:middle] + marker) <= tokens:
-            low = middle
-        else:
-            high = middle - 1
-    head = text[:low]
-    blank = head.rfind(" ")
-    if low < len(text) and not text[low].isspace() and blank > low // 2:
-        head = head[:blank]
-    found = head.rstrip() + marker if head.strip() else ""
-    return found if counter.count_text(found) <= tokens else ""

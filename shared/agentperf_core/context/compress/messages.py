@@ -83,7 +83,9 @@ class MessageCompressor:
         roles: Collection[Role] = ("tool",),
         skip_tools: Collection[str] = (),
     ) -> None:
-        require_instance(Compressor, "write for instance Compressor(ratio=3)", compressor=compressor)
+        require_instance(
+            Compressor, "write for instance Compressor(ratio=3)", compressor=compressor
+        )
         unknown = sorted(set(roles) - set(_ROLES)) if not isinstance(roles, str) else [roles]
         if unknown or not roles:
             msg = f"roles are among {_ROLES!r}, got {roles!r}; leave it out for tool results alone"
@@ -128,10 +130,9 @@ class MessageCompressor:
             result = (yield from self._compressor.compressing([text], query=query))[0]
             if result.steps:
                 changed.append((place, result))
-            if result.text != text:
-                whole = f"{result.text}{blank}{question}"
-                message = replace(with_text(message, whole), blocks=message.blocks)
-            found.append(message)
+            whole = with_text(message, f"{result.text}{blank}{question}")
+            same = result.text == text
+            found.append(message if same else replace(whole, blocks=message.blocks))
         return Shortened(tuple(found), tuple(changed))
 
 

@@ -2,7 +2,7 @@
 
 The idea of Selective Context (Li 2023) and LLMLingua (Jiang 2023). On documents with questions it
 keeps no more answers than leaving out sentences at random, at hundreds of times the cost of BM25:
-it knows nothing of the question. Its place is text without a question, behind `Extractive` or alone.
+it knows nothing of the question. Its place is text without one, behind `Extractive` or alone.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class PerplexityPruning:
         if window < 16:
             msg = f"window must be >= 16 tokens, got {window!r}; leave it out for 512"
             raise ConfigError(msg)
-        self._model = model
+        self._model: Any = model
         self._tokenizer = tokenizer
         self._gguf_file = gguf_file
         self._device = device
@@ -116,7 +116,7 @@ class PerplexityPruning:
             first = max(start - step, 0)  # half a window before it says what it is about
             part = torch.tensor([ids[first : start + step + 1]], device=self._device)
             with torch.inference_mode():
-                logits = self._model(part).logits[0, :-1].float()
+                logits: Any = self._model(part).logits[0, :-1].float()
             likely = torch.log_softmax(logits, -1)
             told = -likely[torch.arange(part.shape[1] - 1), part[0, 1:]]
             losses += told[start - first :].tolist()

@@ -1,9 +1,9 @@
 """Polite phrases that tell a model nothing, per language; yours to change.
 
-Each is taken out only where it opens a sentence, ends one behind a comma, or is one by itself, and
-never inside code, tables or quotes. A list is a mapping from a language to phrases, so that
-`CleanUp(phrases=PHRASES | {"en": ("kindly",)})` replaces one language, and `load_phrases()` reads a
-file of your own.
+A phrase is taken out only where it is a sentence by itself, or stands at the beginning or end of
+one with a comma between; one that ends in `...` also where it opens a sentence that goes on: "Could
+you please list them?". Code, tables and quotes are left alone. `CleanUp(phrases=PHRASES | {"en":
+("kindly",)})` replaces one language, and `load_phrases()` reads a file of your own.
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ Phrases: TypeAlias = Mapping[str, Sequence[str]]
 
 PHRASES: Phrases = {
     "en": (
-        "please",
-        "could you please",
-        "can you please",
-        "would you please",
-        "would you be so kind as to",
-        "would you mind",
-        "i would like you to",
-        "i would be grateful if you could",
-        "i was wondering if you could",
+        "please ...",
+        "could you please ...",
+        "can you please ...",
+        "would you please ...",
+        "would you be so kind as to ...",
+        "would you mind ...",
+        "i would like you to ...",
+        "i would be grateful if you could ...",
+        "i was wondering if you could ...",
         "if you don't mind",
         "if it's not too much trouble",
-        "kindly",
         "thank you",
         "thanks",
         "thank you very much",
@@ -59,11 +58,10 @@ PHRASES: Phrases = {
     ),
     "de": (
         "bitte",
-        "könntest du bitte",
-        "könnten sie bitte",
-        "kannst du bitte",
-        "können sie bitte",
-        "ich würde mich freuen, wenn sie",
+        "könntest du bitte ...",
+        "könnten sie bitte ...",
+        "kannst du bitte ...",
+        "können sie bitte ...",
         "wenn es keine umstände macht",
         "danke",
         "vielen dank",
@@ -77,7 +75,7 @@ PHRASES: Phrases = {
     "fr": (
         "s'il vous plaît",
         "s'il te plaît",
-        "pourriez-vous s'il vous plaît",
+        "pourriez-vous s'il vous plaît ...",
         "merci",
         "merci beaucoup",
         "merci d'avance",
@@ -87,9 +85,9 @@ PHRASES: Phrases = {
         "j'espère que vous allez bien",
     ),
     "es": (
-        "por favor",
-        "podrías por favor",
-        "podría por favor",
+        "por favor ...",
+        "podrías por favor ...",
+        "podría por favor ...",
         "gracias",
         "muchas gracias",
         "gracias de antemano",
@@ -101,7 +99,7 @@ PHRASES: Phrases = {
     "it": (
         "per favore",
         "per piacere",
-        "potresti per favore",
+        "potresti per favore ...",
         "grazie",
         "grazie mille",
         "grazie in anticipo",
@@ -109,8 +107,8 @@ PHRASES: Phrases = {
         "buona giornata",
     ),
     "pt": (
-        "por favor",
-        "você poderia por favor",
+        "por favor ...",
+        "você poderia por favor ...",
         "obrigado",
         "obrigada",
         "muito obrigado",
@@ -126,10 +124,20 @@ PHRASES: Phrases = {
         "спасибо",
         "большое спасибо",
         "заранее спасибо",
-        "с уважением",
+        "с уважением",  # noqa: RUF001 - Russian
         "хорошего дня",
     ),
-    "zh": ("麻烦您", "麻煩您", "非常感谢", "非常感謝", "谢谢您", "謝謝您", "谢谢", "謝謝", "祝您生活愉快"),
+    "zh": (
+        "麻烦您...",
+        "麻煩您...",
+        "非常感谢",
+        "非常感謝",
+        "谢谢您",
+        "謝謝您",
+        "谢谢",
+        "謝謝",
+        "祝您生活愉快",
+    ),
     "ja": (
         "お願いいたします",
         "よろしくお願いします",

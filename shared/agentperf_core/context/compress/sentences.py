@@ -1,4 +1,4 @@
-"""A text as units that are kept or left out whole: sentences, lines, blocks of code, tables, quotes.
+"""A text as units that are kept or left out whole: sentences, blocks of code, tables, quotes.
 
 Sentences end where their script ends them: `.` before a blank and a capital, `。` anywhere, `।`,
 `؟`. Everything is a place in the text, so that what is kept is kept letter for letter.
@@ -73,10 +73,10 @@ _OPENS = re.compile(r"\s*[\"'\u201c\u2018\u00ab(\[*_]*(\S)")
 
 
 def blocks_of(text: str) -> list[Block]:
-    """The blocks of a text, in order; blank lines belong to none.
+    r"""The blocks of a text, in order; blank lines belong to none.
 
     Example:
-        >>> [block.kind for block in blocks_of("Run this:\\n```\\nls\\n```\\n> so be it")]
+        >>> [block.kind for block in blocks_of("Run this:\n```\nls\n```\n> so be it")]
         ['prose', 'code', 'quote']
     """
     found: list[Block] = []
@@ -153,12 +153,12 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
 
 
 def units_of_text(text: str) -> list[Unit]:
-    """The units of a text, in order; together they hold all of it but white space.
+    r"""The units of a text, in order; together they hold all of it but white space.
 
     Example:
-        >>> text = "Dr. Li came. She left at 5 p.m. on Monday.\\n\\n好。很好！"
+        >>> text = "Dr. Li came. She left at 5 p.m. on Monday.\n\n好。很好。"
         >>> [text[unit.start : unit.end] for unit in units_of_text(text)]
-        ['Dr. Li came.', 'She left at 5 p.m. on Monday.', '好。', '很好！']
+        ['Dr. Li came.', 'She left at 5 p.m. on Monday.', '好。', '很好。']
     """
     found: list[Unit] = []
     paragraph, last = -1, 0
@@ -209,7 +209,10 @@ def _ends(text: str, start: int, match: re.Match[str]) -> bool:
     after = following.group(1)
     if after.islower():
         return False
-    return not (match.group() == "." and _ABBREVIATION.search(text, max(start, match.end() - 12), match.end()))
+    return not (
+        match.group() == "."
+        and _ABBREVIATION.search(text, max(start, match.end() - 12), match.end())
+    )
 
 
 def _stripped(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -41,7 +41,7 @@ class JointStrategy(Protocol):
     """A strategy that can weigh several texts against one another, and give each its share."""
 
     def compress_all(self, tasks: Sequence[Task], tokens: int) -> Flow[list[Reduced]]:
-        """One result per task, which cost `tokens` together; an empty text where all is left out."""
+        """One result per task, which cost `tokens` together; an empty text for what is left out."""
         ...
 
 
@@ -72,13 +72,13 @@ class Function:
 
     def compress(self, task: Task) -> Flow[Reduced]:
         """What the function makes of it."""
-        text = yield from Step(self._call, self._acall, task)
+        text: Any = yield from Step(self._call, self._acall, task)
         if not isinstance(text, str):
             msg = f"a compressor returns the shorter text, got {type(text).__name__!r}"
             raise TypeError(msg)
         return Reduced(text)
 
-    def _call(self, task: Task) -> str:
+    def _call(self, task: Task) -> Any:
         found = self._function(task.text, task.tokens, task.query)
         if inspect.iscoroutine(found):
             found.close()
@@ -86,7 +86,7 @@ class Function:
             raise TypeError(msg)
         return found
 
-    async def _acall(self, task: Task) -> str:
+    async def _acall(self, task: Task) -> Any:
         if inspect.iscoroutinefunction(self._function):
             return await cast("Awaitable[str]", self._function(task.text, task.tokens, task.query))
         # Nobody knows how long a stranger's function takes.
@@ -105,7 +105,7 @@ def as_strategy(given: Strategy | Callable[[str, int, str], Any]) -> Strategy:
     if callable(given) and not inspect.isclass(given):
         return Function(given)
     msg = (
-        f"a strategy has compress(task), or is a function of text, tokens and query, got {given!r}; "
+        f"a strategy has compress(task) or is a function of text, tokens and query, got {given!r}; "
         "write for instance Extractive()"
     )
     raise ConfigError(msg)

@@ -8,11 +8,13 @@ says so in its place.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from agentperf_core.context.compress._json import Number, dumps, parsed
+from agentperf_core.context.compress._passages import cut_short
 from agentperf_core.context.compress._rows import Limits, Rows, limited
-from agentperf_core.context.compress.extract import Extractive, cut_short
+from agentperf_core.context.compress.extract import Extractive
 from agentperf_core.context.compress.records import Reduced, Removed, Task
 from agentperf_core.context.compress.strategy import computed
 from agentperf_core.flow import Flow
@@ -24,10 +26,8 @@ Json: TypeAlias = dict[str, Any] | list[Any]
 _PROSE = 160  # characters of a string that may be sentences
 _WORTH_READING = 0.25  # of the target, that long strings must have room for
 # How long strings may be while rows are left out; then shorter ones, then shallower values.
-_STEPS = tuple(
-    Limits(string, 1.0, depth)
-    for string, depth in ((400, 12), (120, 12), (60, 6), (60, 3), (30, 2), (30, 1))
-)
+_SIZES = ((400, 12, 2), (120, 12, 2), (60, 6, 1), (60, 3, 1), (30, 2, 0), (30, 1, 0))
+_STEPS = tuple(Limits(string, 1.0, depth, fewest) for string, depth, fewest in _SIZES)
 
 
 class Structured:
@@ -120,7 +120,7 @@ def _in_columns(value: Any) -> Any:
         return value
     rows = [_in_columns(one) for one in cast("list[Any]", value)]
     given = cast("list[Any]", value)
-    if len(rows) < 2 or not all(isinstance(one, dict) and one for one in given):
+    if len(rows) < 2 or not all(isinstance(one, dict) for one in given) or not given[0]:
         return rows
     columns = list(cast("dict[str, Any]", rows[0]))
     if any(set(cast("dict[str, Any]", row)) != set(columns) for row in rows):
@@ -133,18 +133,18 @@ def _fitted(value: Json, task: Task) -> tuple[str, list[Removed]]:
     count = task.counter.count_text
     rows = Rows(task.query)
     for limits in _STEPS:
-        fewest = limited(value, Limits(limits.string, 0.0, limits.depth), rows)
+        fewest = limited(value, replace(limits, rows=0.0), rows)
         if count(dumps(fewest.value)) > task.tokens:
             continue
         low, high, best = 0.0, 1.0, fewest
         for _ in range(8):  # to a part in 256 of the rows
             middle = (low + high) / 2
-            found = limited(value, Limits(limits.string, middle, limits.depth), rows)
+            found = limited(value, replace(limits, rows=middle), rows)
             if count(dumps(found.value)) <= task.tokens:
                 low, best = middle, found
             else:
                 high = middle
         return dumps(best.value), best.removed
     # Not even its outline fits. Such a piece is no JSON any more, and its mark says so.
-    fewest = limited(value, _STEPS[-1], rows)
+    fewest = limited(value, replace(_STEPS[-1], rows=0.0), rows)
     return cut_short(dumps(fewest.value), task.tokens, task.counter), fewest.removed
