@@ -10,6 +10,7 @@ from agentperf_core.context.lexical import terms_of
 
 __all__ = ["picked"]
 
+_LATEST = 48  # chosen units that one is compared with, besides equal ones: no text takes minutes
 _MISSES = 32  # units in a row that were too long, before there is no room for anything
 
 
@@ -66,17 +67,24 @@ def picked(
 
 
 class _Likeness:
-    """How like a unit is to the chosen ones; each pair is compared once."""
+    """How like a unit is to the chosen ones; a pair is compared once at most."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = texts
         self._terms: dict[int, frozenset[str]] = {}
         self._most: dict[int, tuple[int, float]] = {}
+        self._equal: set[frozenset[str]] = set()
+        self._known = 0  # how many of the chosen are in it
 
     def most(self, place: int, chosen: Sequence[int]) -> float:
         seen, most = self._most.get(place, (0, 0.0))
         own = self._of(place)
-        for other in chosen[seen:]:
+        for other in chosen[self._known :]:
+            self._equal.add(self._of(other))
+        self._known = len(chosen)
+        if own in self._equal:
+            most = 1.0
+        for other in chosen[max(seen, len(chosen) - _LATEST) :]:
             theirs = self._of(other)
             if own and theirs:
                 shared = len(own & theirs)

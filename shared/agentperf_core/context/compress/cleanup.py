@@ -27,10 +27,11 @@ _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
 _BLANKS = re.compile(
     "(?<=\\S)[ \t\u00a0\u2000-\u200a\u202f\u3000]{2,}(?=\\S)|[\u00a0\u2000-\u200a\u202f]"
 )
-_TRAILING = re.compile("[ \t\u00a0\u3000\r]+(?=\n|\\Z)")
+_TRAILING = re.compile("(?<![ \t\u00a0\u3000\r])[ \t\u00a0\u3000\r]+(?=\n|\\Z)")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 _STOP = "[.!?\u3002\uff01\uff1f]"
 _COMMA = "[,;:\uff0c\u3001]"
+_ROUNDS = 8
 _LONG_LINE = 40  # characters of a line that may be boilerplate
 _TIMES = 3  # how often it has to stand there
 
@@ -82,8 +83,19 @@ class CleanUp:
     def _cleaned(self, text: str) -> Reduced:
         if parsed(text) is not None:
             return Reduced(text)  # every blank of a JSON string may count
-        given = text.replace("\r\n", "\n").rstrip()
         taken: dict[str, list[str]] = {}
+        found = text
+        for _ in range(_ROUNDS):  # what is taken out may bring the next to a sentence's beginning
+            before = found
+            found = self._once(before, taken)
+            if found == before:
+                break
+        if len(found) < len(text) and not taken:
+            taken["white space"] = []
+        return Reduced(found, tuple(Removed(kind, tuple(some)) for kind, some in taken.items()))
+
+    def _once(self, text: str, taken: dict[str, list[str]]) -> str:
+        given = text.replace("\r\n", "\n").rstrip()
         repeated = _repeated(given) if self._boilerplate else set[str]()
         seen: set[str] = set()
         parts: list[str] = []
@@ -99,10 +111,7 @@ class CleanUp:
             if body:
                 parts += [gap if parts else "", body]
                 gap = ""
-        cleaned = "".join(parts)
-        if len(cleaned) < len(text) and not taken:
-            taken["white space"] = []
-        return Reduced(cleaned, tuple(Removed(kind, tuple(some)) for kind, some in taken.items()))
+        return "".join(parts)
 
     def _prose(
         self, body: str, repeated: set[str], seen: set[str], taken: dict[str, list[str]]
@@ -146,19 +155,17 @@ def _outside_quotes(text: str, change: Callable[[str], str]) -> str:
 def _polite(phrases: list[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Patterns of phrases that open a sentence or are one, and of those that end one."""
     ordered = sorted({one.strip() for one in phrases}, key=len, reverse=True)
-    closed = "|".join(_pattern(one) for one in ordered)
-    lead_ins = [_pattern(one) for one in ordered if one.endswith("...")]
-    said = rf"(?:{closed})(?=[ \t]*(?:{_STOP}|{_COMMA}|\n|\Z))" + "".join(
-        rf"|(?:{one})" for one in lead_ins
-    )
+    closed = "|".join(map(_pattern, ordered))
+    lead_in = "|".join(_pattern(one) for one in ordered if one.endswith("...")) or r"(?!)"
+    ended = rf"(?=[ \t]*(?:{_STOP}|{_COMMA}|\n|\Z))"
     opens = re.compile(
-        rf"(?P<before>(?:(?<={_STOP})|(?<=\n)|\A)[ \t]*(?:[-*][ \t]+)?)(?P<said>{said})"
+        rf"(?P<before>(?:(?<={_STOP})|(?<=\n)|\A)[ \t]*(?:[-*][ \t]+)?)"
+        rf"(?P<said>(?:(?:{lead_in})[ \t]*(?:{_COMMA}[ \t]*)?)*(?:(?:{closed}){ended}|(?:{lead_in})))"
         rf"(?:[ \t]*{_COMMA})?(?:[ \t]*(?P<end>{_STOP}+|)|[ \t]*)",
         re.IGNORECASE,
     )
     ends = re.compile(
-        rf"{_COMMA}[ \t]*(?P<said>{closed})(?=[ \t]*(?:{_STOP}|\n|\Z))",
-        re.IGNORECASE,
+        rf"(?:{_COMMA}[ \t]*(?P<said>{closed})[ \t]*)+(?={_STOP}|\n|\Z)", re.IGNORECASE
     )
     return opens, ends
 

@@ -19,7 +19,8 @@ _CODE = re.compile(r"(?ms)^(```|~~~).*?(?:^\1|\Z)|`[^`\n]+`")
 _NUMBER = re.compile(r"\d+(?:[.,:/\u00a0-]\d+)*%?")
 # Identifiers, addresses, acronyms; then a capital inside a sentence, and capitals in a row.
 _IDENTIFIER = re.compile(
-    r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.]+|\b\w+(?:_\w+)+\b|\b[a-z]+[A-Z]\w*\b|\b[A-Z][A-Z0-9]+\b"
+    r"https?://\S+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.]+|\b[^\W_]+(?:_[^\W_]+)+\b"
+    r"|\b[a-z]+[A-Z]\w*\b|\b[A-Z][A-Z0-9]+\b"
 )
 _CAPITAL = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _KATAKANA = re.compile(r"[\u30a1-\u30fa\u30fc]{3,}")

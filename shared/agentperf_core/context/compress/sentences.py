@@ -61,13 +61,13 @@ _CODE_LINE = re.compile(
 )
 _ITEM = re.compile(r"\s*(?:[-*+\u2022]|\(?\d{1,3}[.)]|#{1,6})\s")
 _END = re.compile(
-    r"[.!?\u2026]+[\"'\u201d\u2019\u00bb)\]]*(?=\s)"
+    r"(?<![.!?\u2026])[.!?\u2026]+[\"'\u201d\u2019\u00bb)\]]*(?=\s)"
     r"|[\u3002\uff01\uff1f\uff61]+[\u300d\u300f\u201d\uff09)]*"
     r"|[\u0964\u0965\u061f\u06d4\u104b\u17d4\u1362\u0589]+"
 )
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|cf|No|Nr|Fig|Vol|pp?|approx|Inc|Ltd|Co"
-    r"|Gen|Gov|Sen|Rep|Rev|Lt|Col|Capt|Mt|bzw|z\.B|d\.h|ca|al|[A-Z])|\b[A-Z]\.[A-Z])\.\Z"
+    r"|Gen|Gov|Sen|Rep|Rev|Lt|Col|Capt|Mt|bzw|z\.B|d\.h|ca|al|[A-Za-z])|\b[A-Z]\.[A-Z])\.\Z"
 )
 _OPENS = re.compile(r"\s*[\"'\u201c\u2018\u00ab(\[*_]*(\S)")
 
