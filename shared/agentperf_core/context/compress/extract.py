@@ -31,7 +31,7 @@ AsyncEmbed: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Sequence[fl
 
 _WORDS_SHARE = 0.5  # of the best lexical score, beside a cosine
 _FACTS_SHARE = 0.02  # enough to decide between units that are worth the same
-_FOLLOWS = 0.95  # of its predecessor's worth, for a sentence that takes something back
+_FOLLOWS = 0.5  # of its predecessor's worth, for a sentence that takes something back
 _MOST_EMBEDDED = 256  # units of one call; the best by words
 _CORRECTS = re.compile(
     r"(?:however|but|yet|except|unless|not|no longer|aber|jedoch|mais|cependant|pero|sin embargo"

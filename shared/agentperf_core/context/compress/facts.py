@@ -40,6 +40,7 @@ NEGATION = re.compile(
     r"|(?:\uc54a|\uc5c6|\ubabb)",
     re.IGNORECASE,
 )
+_SCOPE = 4  # words
 _SENTENCE = re.compile(r"[^.!?\u3002\uff01\uff1f\n]+")
 
 
@@ -51,7 +52,7 @@ class Facts:
         numbers: as they are written.
         names: names, identifiers and addresses.
         code: fenced and inline code, with its marks.
-        negations: per sentence that negates, the words that it says it of.
+        negations: per word that negates, the words that it is said of.
     """
 
     numbers: frozenset[str]
@@ -86,7 +87,7 @@ def facts_of(text: str) -> Facts:
 def lost_facts(before: Facts, after: str) -> list[str]:
     """Which facts another wording does not hold, each as its kind and, in quotes, what it is.
 
-    A negation is there if a sentence that negates speaks of one of the same words.
+    A negation is there if one of the same words is negated.
 
     Example:
         >>> lost_facts(facts_of("Do not pay Ana 20 euros."), "Pay Ana 20 euros.")
@@ -165,6 +166,8 @@ _STARTERS = frozenset(
 def _negations(prose: str) -> Iterator[frozenset[str]]:
     for match in _SENTENCE.finditer(prose):
         sentence = match.group()
-        if NEGATION.search(sentence):
-            said = NEGATION.sub(" ", sentence)
-            yield frozenset(term for term in terms_of(said) if not term.isdigit())
+        for negation in NEGATION.finditer(sentence):
+            # Most languages say after it what is negated; where nothing follows, it came before.
+            scope = terms_of(NEGATION.sub(" ", sentence[negation.end() :]))[:_SCOPE]
+            scope = scope or terms_of(NEGATION.sub(" ", sentence[: negation.start()]))[-_SCOPE:]
+            yield frozenset(term for term in scope if not term.isdigit())
