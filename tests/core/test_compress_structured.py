@@ -1,4 +1,4 @@
-"""JSON made shorter: valid, within the target, exact in its numbers, and open about what is gone."""
+"""JSON made shorter: valid, within the target, exact in its numbers, open about what is gone."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ def test_what_is_read_is_written_again(value: Any):
 
 
 def test_numbers_stay_as_they_were_written():
-    text = '[{"price": 1.10, "id": 123456789012345678901234567890, "e": 1E5}, {"price": 2.0, "id": 1, "e": 0}]'
+    text = (
+        '[{"price": 1.10, "id": 123456789012345678901234567890, "e": 1E5}, '
+        '{"price": 2.0, "id": 1, "e": 0}]'
+    )
     assert structured(text, 95).text == (
         '{"columns":["price","id","e"],'
         '"rows":[[1.10,123456789012345678901234567890,1E5],[2.0,1,0]]}'

@@ -1,9 +1,12 @@
 """Sentences, facts and clean-up: what a text is made of, and what may go without loss."""
 
+# ruff: noqa: RUF001 - scripts of the world
+
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,17 +21,20 @@ from agentperf_core.errors import ConfigError
 from agentperf_core.flow import run
 
 PIECES = st.sampled_from(
-    ["One. ", "Two!\n", "\n\n", "  ", "\t", "好。", "是吗？", "```\n", "x  = 1\n", "| a | b |\n"]
-    + [
-        "> so\n",
-        "- item\n",
-        "Please ",
-        "thank you",
-        ", please.",
-        '"a  b"',
-        "`c  d`",
-        "Dr. ",
-        "5.5 ",
+    [
+        *(
+            "One. ",
+            "Two!\n",
+            "\n\n",
+            "  ",
+            "\t",
+            "好。",
+            "是吗？",
+            "```\n",
+            "x  = 1\n",
+            "| a | b |\n",
+        ),
+        *("> so\n", "- item\n", "Please ", "thank you", ", please.", '"a  b"', "`c  d`", "Dr. "),
     ]
 )
 TEXTS = st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=14).map("".join))
@@ -80,7 +86,8 @@ def test_sentences_end_where_their_script_ends_them(case: Split):
 
 
 def test_code_tables_and_quotes_are_one_unit_each():
-    text = "Intro.\n\n```python\nif x:\n\n    y = 1.\n```\n\n| a | b |\n|---|---|\n| 1. | 2 |\n\n> He. She.\n"
+    code, table = "```python\nif x:\n\n    y = 1.\n```", "| a | b |\n|---|---|\n| 1. | 2 |"
+    text = f"Intro.\n\n{code}\n\n{table}\n\n> He. She.\n"
     kinds = [(unit.kind, text[unit.start : unit.end].count("\n")) for unit in units_of_text(text)]
     assert kinds == [("prose", 0), ("code", 4), ("table", 2), ("quote", 0)]
 
@@ -89,7 +96,7 @@ def test_code_tables_and_quotes_are_one_unit_each():
 def test_units_hold_all_of_a_text_but_white_space_and_in_order(text: str):
     units = units_of_text(text)
     assert "".join(text.split()) == "".join("".join(sentences(text)).split())
-    assert all(one.end <= two.start for one, two in zip(units, units[1:], strict=False))
+    assert all(one.end <= two.start for one, two in pairwise(units))
     assert joined(text, units).split() == text.split()
 
 

@@ -160,7 +160,8 @@ def _polite(phrases: list[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     ended = rf"(?=[ \t]*(?:{_STOP}|{_COMMA}|\n|\Z))"
     opens = re.compile(
         rf"(?P<before>(?:(?<={_STOP})|(?<=\n)|\A)[ \t]*(?:[-*][ \t]+)?)"
-        rf"(?P<said>(?:(?:{lead_in})[ \t]*(?:{_COMMA}[ \t]*)?)*(?:(?:{closed}){ended}|(?:{lead_in})))"
+        rf"(?P<said>(?:(?:{lead_in})[ \t]*(?:{_COMMA}[ \t]*)?)*"
+        rf"(?:(?:{closed}){ended}|(?:{lead_in})))"
         rf"(?:[ \t]*{_COMMA})?(?:[ \t]*(?P<end>{_STOP}+|)|[ \t]*)",
         re.IGNORECASE,
     )

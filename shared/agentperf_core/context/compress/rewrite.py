@@ -51,7 +51,7 @@ class Rewriting:
     Example:
         >>> from agentperf_core.accounting.tokens import TokenCounter
         >>> from agentperf_core.flow import run
-        >>> text = "It is by no means the case that the Oslo office, as it were, opens at 9."
+        >>> text = "As far as we can tell, the Oslo office does not, as it were, open at 9."
         >>> task = Task(text=text, tokens=9, counter=TokenCounter())
         >>> run(Rewriting(lambda prompt: "The Oslo office does not open at 9.").compress(task)).text
         'The Oslo office does not open at 9.'
