@@ -58,6 +58,16 @@ COMMANDS = (
         ),
         f"benchmarks/prefetch.py --data {DATA}/tools/tau_bench/gpt-4o-airline.json",
     ),
+    (
+        (
+            "Documents of eight passages made shorter for a question: share that still holds the "
+            "answer. Developed on the even lines, reported on the odd ones."
+        ),
+        (
+            f"benchmarks/compression.py --data {DATA}/memory/questions/"
+            "nq-open-oracle-part1.jsonl.gz --ratio 2 3 5"
+        ),
+    ),
     ("", f"benchmarks/semantic_followups.py --data {SEMANTIC}/banking77_train.csv.gz"),
     *(
         (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
-    from langchain_agentperf._compression import rewriting
+    from langchain_agentperf._compression import rewriting_strategy
     from langchain_agentperf.caches.exact import ExactCache, TieredCache
     from langchain_agentperf.caches.semantic import SemanticCache
     from langchain_agentperf.callbacks import LatencyCallbackHandler, latency_callback
@@ -53,7 +53,7 @@ __all__ = [
     "latency_callback",
     "message_state_key",
     "model_profile",
-    "rewriting",
+    "rewriting_strategy",
     "run_plan",
     "warm_up",
 ]
@@ -83,7 +83,7 @@ __getattr__, __dir__ = lazy_exports(
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
-        "rewriting": "_compression",
+        "rewriting_strategy": "_compression",
         "run_plan": "tools.plan",
         "warm_up": "warm",
     },

@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from agentperf_core.context.compress import Compressor, Rewriting
 from agentperf_core.errors import ConfigError, require_instance
 
-__all__ = ["compressor_from", "rewriting"]
+__all__ = ["compressor_from", "rewriting_strategy"]
 
 # A helper's words are no part of the answer: nobody streams or traces them as such.
 _APART = RunnableConfig(callbacks=[], tags=["nostream"], run_name="agentperf_rewriting")
@@ -46,7 +46,7 @@ def compressor_from(
     return Compressor.with_embedder(embed, aembed=aembed, **options)
 
 
-def rewriting(model: BaseChatModel, **options: Any) -> Rewriting:
+def rewriting_strategy(model: BaseChatModel, **options: Any) -> Rewriting:
     """A strategy that lets a chat model say it in fewer words; its calls are not streamed.
 
     Args:
@@ -59,7 +59,7 @@ def rewriting(model: BaseChatModel, **options: Any) -> Rewriting:
     Example:
         >>> from langchain_core.language_models import FakeListChatModel
         >>> model = FakeListChatModel(responses=["The shop opens at 9."])
-        >>> compressor = Compressor([rewriting(model)], ratio=2)
+        >>> compressor = Compressor([rewriting_strategy(model)], ratio=2)
         >>> compressor.compress("As for the shop, it is the case that it opens at 9.").text
         'The shop opens at 9.'
     """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
-    from llamaindex_agentperf._compression import compressed_output, rewriting
+    from llamaindex_agentperf._compression import compressed_output, rewriting_strategy
     from llamaindex_agentperf.agents.parallel import ParallelAgentWorkflow, ParallelFunctionAgent
     from llamaindex_agentperf.embeddings import EmbeddingCacheStore
     from llamaindex_agentperf.instrumentation import (
@@ -48,7 +48,7 @@ __all__ = [
     "manage_tools",
     "model_profile",
     "prefetch_tools",
-    "rewriting",
+    "rewriting_strategy",
     "run_plan",
     "warm_up",
 ]
@@ -74,7 +74,7 @@ __getattr__, __dir__ = lazy_exports(
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
         "prefetch_tools": "tools.prefetch",
-        "rewriting": "_compression",
+        "rewriting_strategy": "_compression",
         "run_plan": "tools.plan",
         "warm_up": "warm",
     },

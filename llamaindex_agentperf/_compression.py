@@ -12,7 +12,7 @@ from llama_index.core.base.llms.base import BaseLLM
 from agentperf_core.context.compress import Compressor, Rewriting
 from agentperf_core.errors import ConfigError, require_instance
 
-__all__ = ["compressed_output", "compressor_from", "rewriting"]
+__all__ = ["compressed_output", "compressor_from", "rewriting_strategy"]
 
 
 def compressor_from(
@@ -43,7 +43,7 @@ def compressor_from(
     return Compressor.with_embedder(embed, aembed=aembed, **options)
 
 
-def rewriting(llm: BaseLLM, **options: Any) -> Rewriting:
+def rewriting_strategy(llm: BaseLLM, **options: Any) -> Rewriting:
     """A strategy that lets an LLM say it in fewer words.
 
     Args:
@@ -55,7 +55,7 @@ def rewriting(llm: BaseLLM, **options: Any) -> Rewriting:
 
     Example:
         >>> from llama_index.core.llms import MockLLM
-        >>> compressor = Compressor([rewriting(MockLLM(max_tokens=1))], ratio=2)
+        >>> compressor = Compressor([rewriting_strategy(MockLLM(max_tokens=1))], ratio=2)
         >>> compressor.compress("The shop, as a matter of fact, opens at 9.").faults
         ('rewriting: the wording of the model lost 1 number',)
     """

@@ -31,7 +31,8 @@ QUERY = "Are returns accepted?"
 
 
 def only(*strategies: Any, **options: Any) -> Compressor:
-    return Compressor(strategies, counter=WORDS, **{"ratio": 2, "bus": EventBus(), **options})
+    settings: dict[str, Any] = {"ratio": 2, "bus": EventBus(), **options}
+    return Compressor(strategies, counter=WORDS, **settings)
 
 
 class Counting:

@@ -22,7 +22,7 @@ from langchain_agentperf import (
     PromptCompressionMiddleware,
     PromptDocumentCompressor,
     compress_messages,
-    rewriting,
+    rewriting_strategy,
 )
 
 PAGE = (
@@ -68,7 +68,8 @@ class ByTopic(Embeddings):
 
 
 def agent(script: Script, **options: Any) -> Any:
-    middleware = PromptCompressionMiddleware(**{"ratio": 5, **options})
+    settings: dict[str, Any] = {"ratio": 5, **options}
+    middleware = PromptCompressionMiddleware(**settings)
     model = ScriptedChat(answer=script)
     return create_agent(model, [search], middleware=[middleware], checkpointer=InMemorySaver())
 
@@ -206,8 +207,8 @@ def test_a_rewriting_model_is_not_heard_in_the_stream_of_the_agent():
 
     helper = ScriptedChat(answer=Words())
     script = Script()
-    compressor = Compressor([rewriting(helper, keep=0)], min_tokens=100)
-    graph = create_agent(
+    compressor = Compressor([rewriting_strategy(helper, keep=0)], min_tokens=100)
+    graph: Any = create_agent(
         ScriptedChat(answer=script), [search], middleware=[PromptCompressionMiddleware(compressor)]
     )
     heard = [

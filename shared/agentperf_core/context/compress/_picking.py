@@ -6,11 +6,14 @@ import heapq
 import math
 from collections.abc import Iterable, Sequence
 
+from agentperf_core.context.compress.facts import NEGATION
 from agentperf_core.context.lexical import terms_of
 
 __all__ = ["picked"]
 
-_LATEST = 48  # chosen units that one is compared with, besides equal ones: no text takes minutes
+_LATEST = 48  # chosen units that one is compared with, the latest: no text takes minutes
+_SENTENCE = 20  # characters: a line of "5" may count for itself
+_NOT = "\0not"
 _MISSES = 32  # units in a row that were too long, before there is no room for anything
 
 
@@ -34,7 +37,7 @@ def picked(
         scores: what each is worth.
         costs: tokens of each.
         room: tokens that there are.
-        diversity: how much of its worth a repetition loses.
+        diversity: how much of its worth a repetition loses; with 0, the same may be said again.
         first: units that are chosen before any other.
     """
     chosen: list[int] = []
@@ -43,7 +46,9 @@ def picked(
             chosen.append(place)
             room -= costs[place]
     likeness = _Likeness(texts)
+    said = [" ".join(text.lower().split()) for text in texts]
     taken = set(chosen)
+    kept = {said[place] for place in chosen}
     # A worth can only fall while more is chosen, so that one that is still the best after it was
     # worked out anew is the best of all.
     waiting = [(-score, place, 0) for place, score in enumerate(scores) if place not in taken]
@@ -57,11 +62,14 @@ def picked(
             if waiting[0][1] != place:
                 continue
         heapq.heappop(waiting)
+        if diversity and said[place] in kept and len(said[place]) >= _SENTENCE:
+            continue  # word for word the same says nothing at all
         if costs[place] > room:
             misses += 1
             continue
         misses = 0
         chosen.append(place)
+        kept.add(said[place])
         room -= costs[place]
     return chosen
 
@@ -73,17 +81,10 @@ class _Likeness:
         self._texts = texts
         self._terms: dict[int, frozenset[str]] = {}
         self._most: dict[int, tuple[int, float]] = {}
-        self._equal: set[frozenset[str]] = set()
-        self._known = 0  # how many of the chosen are in it
 
     def most(self, place: int, chosen: Sequence[int]) -> float:
         seen, most = self._most.get(place, (0, 0.0))
         own = self._of(place)
-        for other in chosen[self._known :]:
-            self._equal.add(self._of(other))
-        self._known = len(chosen)
-        if own in self._equal:
-            most = 1.0
         for other in chosen[max(seen, len(chosen) - _LATEST) :]:
             theirs = self._of(other)
             if own and theirs:
@@ -95,5 +96,9 @@ class _Likeness:
     def _of(self, place: int) -> frozenset[str]:
         found = self._terms.get(place)
         if found is None:
-            found = self._terms[place] = frozenset(terms_of(self._texts[place]))
+            text = self._texts[place]
+            found = frozenset(terms_of(text))
+            if NEGATION.search(text):
+                found |= {_NOT}  # with and without it, words alone are the same
+            self._terms[place] = found
         return found
