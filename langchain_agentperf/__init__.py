@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
+    from langchain_agentperf._compression import rewriting_strategy
     from langchain_agentperf.caches.exact import ExactCache, TieredCache
     from langchain_agentperf.caches.semantic import SemanticCache
     from langchain_agentperf.callbacks import LatencyCallbackHandler, latency_callback
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from langchain_agentperf.fit import fit_messages
     from langchain_agentperf.histories import ConversationHistory
     from langchain_agentperf.middleware.context_fit import ContextFitMiddleware
+    from langchain_agentperf.compression import PromptDocumentCompressor, compress_messages
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
+    from langchain_agentperf.middleware.prompt_compression import PromptCompressionMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
     from langchain_agentperf.middleware.sliding_window import SlidingWindowMiddleware
     from langchain_agentperf.middleware.summary_trim import SummaryTrimMiddleware
@@ -47,6 +50,8 @@ __all__ = [
     "NodeCache",
     "ParallelToolsMiddleware",
     "PerfToolNode",
+    "PromptCompressionMiddleware",
+    "PromptDocumentCompressor",
     "ResponseCacheMiddleware",
     "SemanticCache",
     "SlidingWindowMiddleware",
@@ -66,6 +71,11 @@ __all__ = [
     "message_state_key",
     "model_profile",
     "recall_tool",
+    "compress_messages",
+    "latency_callback",
+    "message_state_key",
+    "model_profile",
+    "rewriting_strategy",
     "run_plan",
     "substitute",
     "warm_up",
@@ -82,6 +92,8 @@ __getattr__, __dir__ = lazy_exports(
         "NodeCache": "nodes",
         "ParallelToolsMiddleware": "middleware.parallel_tools",
         "PerfToolNode": "tools.node",
+        "PromptCompressionMiddleware": "middleware.prompt_compression",
+        "PromptDocumentCompressor": "compression",
         "ResponseCacheMiddleware": "middleware.response_cache",
         "SemanticCache": "caches.semantic",
         "SlidingWindowMiddleware": "middleware.sliding_window",
@@ -101,6 +113,11 @@ __getattr__, __dir__ = lazy_exports(
         "message_state_key": "nodes",
         "model_profile": "profiles",
         "recall_tool": "tools.recall",
+        "compress_messages": "compression",
+        "latency_callback": "callbacks",
+        "message_state_key": "nodes",
+        "model_profile": "profiles",
+        "rewriting_strategy": "_compression",
         "run_plan": "tools.plan",
         "substitute": "tools.substitute",
         "warm_up": "warm",

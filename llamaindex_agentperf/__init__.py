@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agentperf_core.optional import lazy_exports
 
 if TYPE_CHECKING:
+    from llamaindex_agentperf._compression import compressed_output, rewriting_strategy
     from llamaindex_agentperf.agents.parallel import ParallelAgentWorkflow, ParallelFunctionAgent
     from llamaindex_agentperf.chat_store import AgentPerfChatStore
     from llamaindex_agentperf.embeddings import EmbeddingCacheStore
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from llamaindex_agentperf.memory.sliding import SlidingWindowMemory
     from llamaindex_agentperf.memory.summary_block import SummaryMemoryBlock
     from llamaindex_agentperf.memory.summary_trim import SummaryTrimMemory
+    from llamaindex_agentperf.postprocessors.compression import PromptCompressionPostprocessor
     from llamaindex_agentperf.profiles import model_profile
     from llamaindex_agentperf.redis_chat_store import RedisAsyncChatStore
     from llamaindex_agentperf.tools.cached import CachedTool, cached_tools
@@ -49,17 +51,20 @@ __all__ = [
     "RecallMemoryBlock",
     "RedisAsyncChatStore",
     "SlidingWindowMemory",
+    "PromptCompressionPostprocessor",
     "SubstituteTool",
     "SummaryMemoryBlock",
     "SummaryTrimMemory",
     "arun_plan",
     "awarm_up",
     "cached_tools",
+    "compressed_output",
     "instrument",
     "manage_tools",
     "model_profile",
     "prefetch_tools",
     "recall_tool",
+    "rewriting_strategy",
     "run_plan",
     "warm_up",
 ]
@@ -80,17 +85,20 @@ __getattr__, __dir__ = lazy_exports(
         "RecallMemoryBlock": "memory.recall_block",
         "RedisAsyncChatStore": "redis_chat_store",
         "SlidingWindowMemory": "memory.sliding",
+        "PromptCompressionPostprocessor": "postprocessors.compression",
         "SubstituteTool": "tools.substitute",
         "SummaryMemoryBlock": "memory.summary_block",
         "SummaryTrimMemory": "memory.summary_trim",
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tools": "tools.cached",
+        "compressed_output": "_compression",
         "instrument": "instrumentation",
         "manage_tools": "tools.manage",
         "model_profile": "profiles",
         "prefetch_tools": "tools.prefetch",
         "recall_tool": "tools.recall",
+        "rewriting_strategy": "_compression",
         "run_plan": "tools.plan",
         "warm_up": "warm",
     },

@@ -62,6 +62,9 @@ def _stem(word: str) -> str:
 class LexicalIndex:
     """Texts in order, found by their words.
 
+    Args:
+        neighbours: share of its neighbours' scores that a text gets.
+
     Example:
         >>> index = LexicalIndex()
         >>> for text in ("we went sailing", "it rained", "the boat was blue"):
@@ -71,7 +74,8 @@ class LexicalIndex:
         0
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, neighbours: float = _NEIGHBOURS) -> None:
+        self._neighbours = neighbours
         self._postings: dict[str, list[tuple[int, int]]] = {}
         self._terms: list[Counter[str]] = []
         self._lengths: list[int] = []
@@ -95,7 +99,7 @@ class LexicalIndex:
         asked = dict.fromkeys(terms_of(question), 1.0)
         first = self._bm25(asked)
         second = self._bm25(asked | self._feedback(asked, first))
-        return _with_neighbours(second)
+        return _with_neighbours(second, self._neighbours)
 
     def _bm25(self, asked: Mapping[str, float]) -> list[float]:
         count = len(self._lengths)
@@ -128,12 +132,12 @@ class LexicalIndex:
         return {term: share * weight / total for term, weight in chosen} if total else {}
 
 
-def _with_neighbours(scores: Sequence[float]) -> list[float]:
+def _with_neighbours(scores: Sequence[float], share: float) -> list[float]:
     if not scores:
         return []
     before = [0.0, *scores[:-1]]
     after = [*scores[1:], 0.0]
     return [
-        score + _NEIGHBOURS * (left + right)
+        score + share * (left + right)
         for score, left, right in zip(scores, before, after, strict=True)
     ]

@@ -1,0 +1,1 @@
+"""Node postprocessors of the pack."""

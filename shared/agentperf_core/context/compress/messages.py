@@ -1,0 +1,141 @@
+"""Conversations with their large messages made shorter, the same way at every look.
+
+A message is compressed for what was asked before it, which never changes afterwards. So each call
+of an agent sends the same words again, in every process and after every restart, and the prompt
+cache keeps its prefix; what was sent is never rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agentperf_core.context.compress.compressor import Compressor
+from agentperf_core.context.compress.records import Compressed
+from agentperf_core.context.turns import with_text
+from agentperf_core.errors import ConfigError, require_instance
+from agentperf_core.flow import Flow, arun, run
+from agentperf_core.types import Message, Role
+
+__all__ = ["MessageCompressor", "Shortened"]
+
+_ROLES = ("tool", "user", "system")
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """A conversation and what was made shorter in it.
+
+    Attributes:
+        messages: in order; unchanged ones are the objects that were given.
+        changed: place and result of each message that became shorter or should have.
+    """
+
+    messages: tuple[Message, ...]
+    changed: tuple[tuple[int, Compressed], ...] = ()
+
+    @property
+    def saved(self) -> int:
+        """How many tokens fewer the texts have."""
+        return sum(one.before - one.tokens for _, one in self.changed)
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON data, small enough to be kept with every answer."""
+        faults = dict.fromkeys(fault for _, one in self.changed for fault in one.faults)
+        return {
+            "messages": len(self.changed),
+            "saved_tokens": self.saved,
+            "over_target": sum(not one.fits for _, one in self.changed),
+            "faults": list(faults),
+        }
+
+
+class MessageCompressor:
+    """Compresses tool results, and on request the documents that users or prompts bring.
+
+    Of a user's message, the last paragraph is taken for the question and stays as it is.
+
+    Args:
+        compressor: what does it; default `Compressor(ratio=3, min_tokens=500)`.
+        roles: whose messages: `"tool"`, `"user"`, `"system"`.
+        skip_tools: names of tools whose results are never touched, such as one that reads the files
+            that the model is going to edit.
+
+    Raises:
+        ConfigError: if a role is none of these, or an argument is of another kind.
+
+    Example:
+        >>> from agentperf_core.accounting.tokens import TokenCounter
+        >>> words = TokenCounter(lambda text: len(text.split()))
+        >>> shorter = MessageCompressor(Compressor(ratio=2, counter=words))
+        >>> result = "Our shop is in Oslo. It opens at nine. We sell shoes. Returns take 30 days."
+        >>> asked = Message(role="user", text="How long do returns take?")
+        >>> found = shorter.shorten([asked, Message(role="tool", text=result, tool_call_id="c1")])
+        >>> found.messages[1].text, found.saved
+        ('We sell shoes. Returns take 30 days.', 9)
+    """
+
+    def __init__(
+        self,
+        compressor: Compressor | None = None,
+        *,
+        roles: Collection[Role] = ("tool",),
+        skip_tools: Collection[str] = (),
+    ) -> None:
+        require_instance(
+            Compressor, "write for instance Compressor(ratio=3)", compressor=compressor
+        )
+        unknown = sorted(set(roles) - set(_ROLES)) if not isinstance(roles, str) else [roles]
+        if unknown or not roles:
+            msg = f"roles are among {_ROLES!r}, got {roles!r}; leave it out for tool results alone"
+            raise ConfigError(msg)
+        if isinstance(skip_tools, str):
+            msg = f"skip_tools is a collection of names, got {skip_tools!r}; put it in a tuple"
+            raise ConfigError(msg)
+        self._compressor = (
+            compressor if compressor is not None else Compressor(ratio=3, min_tokens=500)
+        )
+        self._roles = frozenset(roles)
+        self._skip_tools = frozenset(skip_tools)
+
+    def shorten(self, messages: Sequence[Message]) -> Shortened:
+        """The conversation with its large messages made shorter."""
+        return run(self.shortening(messages))
+
+    async def ashorten(self, messages: Sequence[Message]) -> Shortened:
+        """Like `shorten`."""
+        return await arun(self.shortening(messages))
+
+    def shortening(self, messages: Sequence[Message]) -> Flow[Shortened]:
+        """The flow behind both, for callers that are flows themselves."""
+        found: list[Message] = []
+        changed: list[tuple[int, Compressed]] = []
+        query = next((one.text for one in messages if one.role == "user"), "")
+        names = _tool_names(messages) if self._skip_tools else {}
+        for place, message in enumerate(messages):
+            if message.role == "user":
+                query = message.text
+            skipped = (message.name or names.get(message.tool_call_id or "")) in self._skip_tools
+            if message.role not in self._roles or not message.text or skipped:
+                found.append(message)
+                continue
+            text, blank, question = message.text, "", ""
+            if message.role == "user":
+                text, blank, question = message.text.rpartition("\n\n")
+                query = question
+            if not text.strip():
+                found.append(message)
+                continue
+            result = (yield from self._compressor.compressing([text], query=query))[0]
+            if result.steps:
+                changed.append((place, result))
+            whole = with_text(message, f"{result.text}{blank}{question}")
+            same = result.text == text
+            found.append(message if same else replace(whole, blocks=message.blocks))
+        return Shortened(tuple(found), tuple(changed))
+
+
+def _tool_names(messages: Sequence[Message]) -> dict[str, str]:
+    """Which tool each call was of: results of some frameworks do not say."""
+    return {call.id: call.name for message in messages for call in message.tool_calls}
