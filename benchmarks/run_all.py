@@ -63,6 +63,9 @@ COMMANDS = (
         (
             f"benchmarks/memory_replay.py --data {DATA}/memory/locomo --budget 4096 8192 16384 "
             f"--tau {DATA}/tools/tau_bench/gpt-4o-airline.json"
+        ),
+    ),
+    (
         (
             "Documents of eight passages made shorter for a question: share that still holds the "
             "answer. Developed on the even lines, reported on the odd ones."

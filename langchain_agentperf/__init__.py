@@ -19,10 +19,10 @@ if TYPE_CHECKING:
         WindowedChatMessageHistory,
     )
     from langchain_agentperf.chat_models.cached import CachedChatModel
+    from langchain_agentperf.compression import PromptDocumentCompressor, compress_messages
     from langchain_agentperf.fit import fit_messages
     from langchain_agentperf.histories import ConversationHistory
     from langchain_agentperf.middleware.context_fit import ContextFitMiddleware
-    from langchain_agentperf.compression import PromptDocumentCompressor, compress_messages
     from langchain_agentperf.middleware.parallel_tools import ParallelToolsMiddleware
     from langchain_agentperf.middleware.prompt_compression import PromptCompressionMiddleware
     from langchain_agentperf.middleware.response_cache import ResponseCacheMiddleware
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from langchain_agentperf.tools.executor import ToolExecutor
     from langchain_agentperf.tools.node import PerfToolNode
     from langchain_agentperf.tools.plan import arun_plan, run_plan
-    from langchain_agentperf.tools.substitute import substitute
     from langchain_agentperf.tools.recall import recall_tool
+    from langchain_agentperf.tools.substitute import substitute
     from langchain_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
@@ -66,15 +66,12 @@ __all__ = [
     "arun_plan",
     "awarm_up",
     "cached_tool",
+    "compress_messages",
     "fit_messages",
     "latency_callback",
     "message_state_key",
     "model_profile",
     "recall_tool",
-    "compress_messages",
-    "latency_callback",
-    "message_state_key",
-    "model_profile",
     "rewriting_strategy",
     "run_plan",
     "substitute",
@@ -108,15 +105,12 @@ __getattr__, __dir__ = lazy_exports(
         "arun_plan": "tools.plan",
         "awarm_up": "warm",
         "cached_tool": "tools.cached",
+        "compress_messages": "compression",
         "fit_messages": "fit",
         "latency_callback": "callbacks",
         "message_state_key": "nodes",
         "model_profile": "profiles",
         "recall_tool": "tools.recall",
-        "compress_messages": "compression",
-        "latency_callback": "callbacks",
-        "message_state_key": "nodes",
-        "model_profile": "profiles",
         "rewriting_strategy": "_compression",
         "run_plan": "tools.plan",
         "substitute": "tools.substitute",
