@@ -97,6 +97,19 @@ def test_after_a_failure_the_next_strategy_does_it():
     assert bus.faults() == {"context.compress": 1}
 
 
+def test_what_was_done_without_is_told_even_where_nothing_came_of_it():
+    class Degraded:
+        name = "degraded"
+
+        def compress(self, task: Task) -> Flow[Reduced]:
+            yield from ()
+            return Reduced(task.text, degraded="the embedder failed")
+
+    found = only(Degraded()).compress(SHOP)
+    assert [step.outcome for step in found.steps] == ["kept"]
+    assert found.faults == ("degraded: the embedder failed",)
+
+
 async def test_async_functions_are_strategies_of_async_callers():
     async def shorter(text: str, tokens: int, query: str) -> str:
         await asyncio.sleep(0)
