@@ -32,6 +32,7 @@ from agentperf_core.context.compress import Compressor
 from agentperf_core.context.compress.sentences import units_of_text
 
 PASSAGES = 8
+ENCODED = {"ours_embeddings", "llamaindex_optimizer"}
 COUNTER = TokenCounter.for_model("gpt-4o")
 Method = Callable[["Document", int, int], str]
 
@@ -71,13 +72,10 @@ def documents(rows: Sequence[dict[str, Any]], *, seed: int, most: int) -> list[D
         gold = next((one for one in row["ctxs"] if one.get("isgold", True)), row["ctxs"][0])
         if not holds(gold["text"], answers):
             continue
-        passages: list[str] = []
-        while len(passages) < PASSAGES - 1:
-            other = rng.choice(rows)
-            passage = shown(other["ctxs"][0])
-            if other is not row and passage not in passages and not holds(passage, answers):
-                passages.append(passage)
-        passages.insert(rng.randrange(PASSAGES), shown(gold))
+        others = rng.sample(rows, min(len(rows), 3 * PASSAGES))
+        shuffled = dict.fromkeys(shown(one["ctxs"][0]) for one in others if one is not row)
+        passages = [one for one in shuffled if not holds(one, answers)][: PASSAGES - 1]
+        passages.insert(rng.randrange(len(passages) + 1), shown(gold))
         found.append(Document(row["question"], answers, tuple(passages), seed + at))
         if len(found) >= most:
             break
@@ -133,7 +131,9 @@ def methods(names: Sequence[str] | None, encoder: Encoder | None) -> dict[str, M
     return {name: method for name, method in found.items() if names is None or name in names}
 
 
-def encoder_or_none() -> Encoder | None:
+def encoder_for(names: Sequence[str] | None) -> Encoder | None:
+    if names is not None and not ENCODED & set(names):
+        return None
     try:
         return Encoder()
     except ImportError as error:
@@ -193,7 +193,7 @@ def main() -> None:
     if options.part != "all":
         rows = rows[options.part == "report" :: 2]
     given = documents(rows, seed=options.seed, most=options.documents)
-    encoder = encoder_or_none()
+    encoder = encoder_for(options.methods)
     chosen = methods(options.methods, encoder)
     found = figures(given, options.ratio, chosen, encoder)
     mean = sum(COUNTER.count_text(document.text) for document in given) / len(given)

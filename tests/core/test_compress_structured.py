@@ -85,6 +85,13 @@ def test_numbers_stay_as_they_were_written():
     )
 
 
+def test_half_a_surrogate_pair_stays_escaped():
+    text = '{"broken":   "\\ud83d",   "whole": "\\ud83d\\ude00"}'
+    found = structured(text, len(text) - 1).text
+    assert found == '{"broken":"\\ud83d","whole":"\N{GRINNING FACE}"}'
+    found.encode()
+
+
 def test_rows_that_answer_the_query_stay_and_the_rest_is_counted():
     found = structured({"ok": True, "orders": ORDERS}, 1200, "Which orders go to Rome?")
     orders = json.loads(found.text)["orders"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from test_compress_extractive import SHOP
 from test_compress_text import TEXTS
 
+from agentperf_core.context import Window, WindowSettings
 from agentperf_core.context.compress import (
     CleanUp,
     Compressor,
@@ -21,6 +22,7 @@ from agentperf_core.context.compress import (
     Reduced,
     Rewriting,
     Task,
+    compressed_oversize,
 )
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import DecisionMade, EventBus
@@ -95,6 +97,19 @@ def test_after_a_failure_the_next_strategy_does_it():
     assert found.fits
     assert found.faults == ("<lambda>: it raised ZeroDivisionError",)
     assert bus.faults() == {"context.compress": 1}
+
+
+def test_what_was_done_without_is_told_even_where_nothing_came_of_it():
+    class Degraded:
+        name = "degraded"
+
+        def compress(self, task: Task) -> Flow[Reduced]:
+            yield from ()
+            return Reduced(task.text, degraded="the embedder failed")
+
+    found = only(Degraded()).compress(SHOP)
+    assert [step.outcome for step in found.steps] == ["kept"]
+    assert found.faults == ("degraded: the embedder failed",)
 
 
 async def test_async_functions_are_strategies_of_async_callers():
@@ -326,6 +341,19 @@ def test_a_users_documents_are_compressed_for_the_question_under_them():
     assert "Returns" in found[0].text
     assert len(found[0].text) < len(SHOP)
     assert found[1].text == SHOP
+
+
+@given(st.integers(30, 120), st.lists(st.sampled_from([SHOP, "one two", "x " * 300]), min_size=1))
+def test_a_window_compresses_one_message_that_is_too_large_and_never_overflows(
+    most: int, texts: list[str]
+):
+    oversize = compressed_oversize(Compressor(counter=WORDS))
+    window = Window(WindowSettings(max_tokens=most, counter=WORDS, oversize=oversize))
+    for text in texts:
+        window.add(Message(role="user", text=f"{text}\n\n{QUERY}"))
+        assert sum(map(WORDS.count_message, window.messages())) == window.tokens <= most
+    if most > 40 and texts[-1] == SHOP:
+        assert "Returns are accepted" in window.messages()[-1].text
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def shortened(
 def test_nodes_are_chosen_against_one_another_and_those_of_the_index_stay():
     nodes = scored(PAGE, "Cats sleep. " * 90, PAGE.replace("take 30", "of hats take 10"))
     before = [node.text for node in nodes]
-    found = shortened(nodes, ratio=100)
+    found = shortened(nodes, ratio=60)
     assert [node.text for node in nodes] == before
     assert [node.node_id for node in found] == ["0", "2"]
     assert ["30 days" in found[0].text, "10 days" in found[1].text] == [True, True]

@@ -4,7 +4,11 @@ from agentperf_core.context.compress.cleanup import CleanUp
 from agentperf_core.context.compress.compressor import Compressor
 from agentperf_core.context.compress.extract import AsyncEmbed, Extractive
 from agentperf_core.context.compress.facts import Facts, facts_of, lost_facts
-from agentperf_core.context.compress.messages import MessageCompressor, Shortened
+from agentperf_core.context.compress.messages import (
+    MessageCompressor,
+    Shortened,
+    compressed_oversize,
+)
 from agentperf_core.context.compress.perplexity import PerplexityPruning
 from agentperf_core.context.compress.phrases import PHRASES, Phrases, load_phrases
 from agentperf_core.context.compress.records import Applied, Compressed, Reduced, Removed, Task
@@ -33,6 +37,7 @@ __all__ = [
     "Strategy",
     "Structured",
     "Task",
+    "compressed_oversize",
     "facts_of",
     "load_phrases",
     "lost_facts",

@@ -64,4 +64,15 @@ def dumps(value: object) -> str:
     return _quoted(value)
 
 
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
+_ESCAPED = json.JSONEncoder(ensure_ascii=True).encode
+_PLAIN = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _quoted(value: object) -> str:
+    found = _PLAIN(value)
+    if not found.isascii():
+        try:
+            found.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which nobody could send
+            return _ESCAPED(value)
+    return found

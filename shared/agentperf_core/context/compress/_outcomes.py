@@ -40,7 +40,7 @@ def after(
         text, reason = result.text, result.degraded
         tokens = counter.count_text(text)
         if tokens >= one.tokens:
-            outcome, text, tokens, reason = "kept", one.text, one.tokens, ""
+            outcome, text, tokens = "kept", one.text, one.tokens
     removed = result.removed if outcome == "applied" and isinstance(result, Reduced) else ()
     step = Applied(
         strategy=strategy,

@@ -12,7 +12,7 @@ from agentperf_core.context.lexical import terms_of
 __all__ = ["picked"]
 
 _LATEST = 48  # chosen units that one is compared with, the latest: no text takes minutes
-_SENTENCE = 20  # characters: a line of "5" may count for itself
+_SENTENCE = 12  # characters: a line of "5" may count for itself
 _NOT = "\0not"
 _MISSES = 32  # units in a row that were too long, before there is no room for anything
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
-from agentperf_core.context.compress.facts import NEGATION, facts_of
+from agentperf_core.context.compress.facts import NEGATION, protected_spans
 from agentperf_core.context.lexical import LexicalIndex, terms_of
 
 __all__ = ["by_meaning", "by_words", "facts_bonus", "scaled", "unit_vector"]
@@ -52,8 +52,7 @@ def by_meaning(vectors: Sequence[Sequence[float]], query: Sequence[float]) -> li
 
 def facts_bonus(text: str) -> float:
     """Between 0 and 1: how dense a unit is in numbers, names, negations and code."""
-    found = facts_of(text)
-    facts = len(found) + 2 * bool(NEGATION.search(text))
+    facts = len(protected_spans(text)) + 2 * bool(NEGATION.search(text))
     return min(facts / 6, 1.0)
 
 

@@ -7,18 +7,19 @@ cache keeps its prefix; what was sent is never rewritten.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from agentperf_core.context.compress.compressor import Compressor
 from agentperf_core.context.compress.records import Compressed
+from agentperf_core.context.oversize import shortened
 from agentperf_core.context.turns import with_text
 from agentperf_core.errors import ConfigError, require_instance
 from agentperf_core.flow import Flow, arun, run
 from agentperf_core.types import Message, Role
 
-__all__ = ["MessageCompressor", "Shortened"]
+__all__ = ["MessageCompressor", "Shortened", "compressed_oversize"]
 
 _ROLES = ("tool", "user", "system")
 
@@ -139,3 +140,40 @@ class MessageCompressor:
 def _tool_names(messages: Sequence[Message]) -> dict[str, str]:
     """Which tool each call was of: results of some frameworks do not say."""
     return {call.id: call.name for message in messages for call in message.tool_calls}
+
+
+def compressed_oversize(compressor: Compressor) -> Callable[[Message, int], Message]:
+    r"""What `WindowSettings(oversize=...)` does with a message that is too large by itself.
+
+    Its last paragraph is taken for what it is about. Where compression is not enough, the middle is
+    cut out, as it would have been without.
+
+    Args:
+        compressor: what does it.
+
+    Raises:
+        ConfigError: if it is none.
+
+    Example:
+        >>> from agentperf_core.context import Window, WindowSettings
+        >>> oversize = compressed_oversize(Compressor())
+        >>> window = Window(WindowSettings(max_tokens=100, oversize=oversize))
+        >>> page = "We sell shoes. Hats are new. Snow fell. " * 40 + "Returns take 30 days."
+        >>> window.add(Message(role="user", text=page + "\n\nHow long do returns take?"))
+        >>> "30 days" in window.messages()[0].text, window.tokens <= 100
+        (True, True)
+    """
+    require_instance(Compressor, "write for instance Compressor(ratio=3)", compressor=compressor)
+    counter = compressor.counter
+
+    def fit(message: Message, tokens: int) -> Message:
+        frame = counter.count_message(replace(with_text(message, ""), blocks=message.blocks))
+        query = message.text.rpartition("\n\n")[2] if message.role == "user" else ""
+        room = max(tokens - frame, 1)
+        text = compressor.compress(message.text, query=query, tokens=room).text
+        found = replace(with_text(message, text), blocks=message.blocks)
+        if counter.count_message(found) <= tokens:
+            return found
+        return shortened(found, tokens, counter)
+
+    return fit

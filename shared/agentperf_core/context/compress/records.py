@@ -72,7 +72,8 @@ class Applied:
         strategy: its name.
         outcome: `"applied"`; `"kept"`, where it found nothing to do; `"refused"`, where its result
             lacked something that is protected; `"failed"`. The text changes only with the first.
-        reason: one sentence for a person, without any of the text; empty if there is none.
+        reason: why it failed or was refused, or what it did without, such as an embedder; one
+            sentence for a person, without any of the text. Empty if all went well.
         before: tokens of the text that it was given.
         after: tokens of what it left.
         removed: what it took out.
@@ -94,7 +95,7 @@ class Compressed:
         text: what to send; the original if nothing helped.
         before: tokens of the original.
         tokens: tokens of `text`.
-        target: what it should cost.
+        target: what it should cost; of texts that share a target, its share by size.
         steps: the strategies that had a turn, in order.
     """
 
@@ -121,12 +122,8 @@ class Compressed:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What failed or was refused on the way, as sentences."""
-        return tuple(
-            f"{step.strategy}: {step.reason}"
-            for step in self.steps
-            if step.outcome in {"failed", "refused"} or (step.outcome == "applied" and step.reason)
-        )
+        """What failed, was refused or was done without on the way, as sentences."""
+        return tuple(f"{step.strategy}: {step.reason}" for step in self.steps if step.reason)
 
     def record(self) -> dict[str, Any]:
         """Plain JSON data: numbers and kinds, and nothing of the text."""

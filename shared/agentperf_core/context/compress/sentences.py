@@ -238,7 +238,7 @@ def joined(text: str, units: list[Unit], *, gap: str = "") -> str:
         if last is not None:
             between = text[last.end : unit.start]
             if between.strip():  # something was left out
-                lines = min(between.count("\n"), 2) if last.paragraph == unit.paragraph else 2
+                lines = 2 if last.paragraph != unit.paragraph else int("\n" in between)
                 dense = ord(text[last.end - 1]) >= 0x3000
                 between = gap + ("\n" * lines or ("" if dense else " "))
             parts.append(between)

@@ -15,7 +15,7 @@ __all__ = ["Function", "JointStrategy", "Strategy", "as_strategy", "computed"]
 
 T = TypeVar("T")
 
-_LONG = 20_000  # characters that take long enough to hold an event loop up
+_LONG = 4_000  # characters that take 10 ms or more, which would hold an event loop up
 
 
 @runtime_checkable
