@@ -20,7 +20,7 @@ from agentperf_core.types import Message
 
 __all__ = ["Conversation", "with_recalled"]
 
-_AT_ONCE = 2  # evicted messages that are indexed with each new one: a cut evicts a hundred
+_AT_ONCE = 8  # evicted messages that are indexed with each new one: a cut evicts a hundred
 
 
 class Conversation:
