@@ -28,7 +28,7 @@ from agentperf_core.context import ContextOverflow, RecallSettings
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import BUS, DecisionMade
 from agentperf_core.testing import chat_objections
-from langchain_agentperf import SlidingWindowMiddleware, recall_tool
+from langchain_agentperf import ResponseCacheMiddleware, SlidingWindowMiddleware, recall_tool
 from langchain_agentperf._messages import to_core
 
 WORDS = TokenCounter(lambda text: len(text.split()))
@@ -351,3 +351,17 @@ def test_arguments_that_mean_nothing(options: dict[str, Any], said: str):
     with pytest.raises(ConfigError) as caught:
         SlidingWindowMiddleware(**options)
     assert said in str(caught.value)
+
+
+def test_a_response_cache_behind_the_window_knows_requests_as_they_are_sent():
+    """In front of it, it keeps nothing that was cut behind it."""
+    history = [("user" if n % 2 == 0 else "ai", f"message {n}") for n in range(31)]
+    for behind, outcomes, calls in ((True, ["miss", "hit"], 1), (False, ["bypass", "bypass"], 2)):
+        model = ScriptedChat(answer=lambda number, messages: say(f"answer {number}"))
+        both = [SlidingWindowMiddleware(max_messages=6), ResponseCacheMiddleware()]
+        agent = create_agent(model, middleware=both if behind else [*reversed(both)])
+        said = [agent.invoke({"messages": history})["messages"][-1] for _ in range(2)]
+        marks = [message.response_metadata["agentperf"] for message in said]
+        assert [mark["cache"]["outcome"] for mark in marks] == outcomes
+        assert [mark["window"]["left_out"] for mark in marks] == [28, 28]
+        assert model.calls == calls
