@@ -360,7 +360,8 @@ def test_a_response_cache_behind_the_window_knows_requests_as_they_are_sent():
         model = ScriptedChat(answer=lambda number, messages: say(f"answer {number}"))
         both = [SlidingWindowMiddleware(max_messages=6), ResponseCacheMiddleware()]
         agent = create_agent(model, middleware=both if behind else [*reversed(both)])
-        said = [agent.invoke({"messages": history})["messages"][-1] for _ in range(2)]
+        asked: Any = {"messages": history}
+        said = [agent.invoke(asked)["messages"][-1] for _ in range(2)]
         marks = [message.response_metadata["agentperf"] for message in said]
         assert [mark["cache"]["outcome"] for mark in marks] == outcomes
         assert [mark["window"]["left_out"] for mark in marks] == [28, 28]
