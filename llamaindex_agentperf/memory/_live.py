@@ -44,15 +44,18 @@ class Live:
         given |= {"max_tokens": token_limit, "counter": counter}
         window, summary = trim_settings(summarizer_of(llm, counter), **given)
         self.pool = TrimmerPool(window, summary, conversations=1)
+        self._llm = llm
         self._made_of = token_limit, model_name, tokenizer_fn, dict(options)
 
     def suits(
         self,
         token_limit: int,
+        llm: Model,
         *,
         model_name: str,
         tokenizer_fn: Tokenize | None,
         options: Mapping[str, Any],
     ) -> bool:
         """Whether it was made of these settings; a loaded memory may have been given others."""
-        return self._made_of == (token_limit, model_name, tokenizer_fn, dict(options))
+        same = self._llm is llm
+        return same and self._made_of == (token_limit, model_name, tokenizer_fn, dict(options))

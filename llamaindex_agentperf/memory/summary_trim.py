@@ -83,7 +83,7 @@ class SummaryTrimMemory(KeptMemory):
         self._lock = threading.Lock()
         self._marks = marks_of(self.chat_history)
         live = self.live
-        if not isinstance(live, Live) or not live.suits(self.token_limit, **self._settings()):
+        if not isinstance(live, Live) or not live.suits(**self._settings()):
             self._begin()
 
     @classmethod
@@ -179,10 +179,12 @@ class SummaryTrimMemory(KeptMemory):
         return self._trimmer().view()
 
     def _begin(self) -> None:
-        self.live = Live(self.token_limit, self.llm, **self._settings())
+        self.live = Live(**self._settings())
 
     def _settings(self) -> dict[str, Any]:
         return {
+            "token_limit": self.token_limit,
+            "llm": self.llm,
             "model_name": self.model_name,
             "tokenizer_fn": self.tokenizer_fn,
             "options": self.options,
