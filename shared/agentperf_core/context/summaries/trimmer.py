@@ -91,6 +91,17 @@ class SummarizingTrimmer(Summarizing):
         """How many things were wrong in what was added so far."""
         return len(self._window.repairs)
 
+    @property
+    def summarised(self) -> bool:
+        """Whether anything was summarised, or is to be."""
+        ledger = self._ledger
+        return bool(ledger.latest or ledger.pending or self._work.aside.busy)
+
+    def begins(self, messages: Sequence[Message]) -> bool:
+        """Whether some messages begin with those that were added here, by what they say."""
+        history = self._ledger.history
+        return bool(history) and history == list(messages[: len(history)])
+
     def add(self, message: Message) -> None:
         """Add the next message; a summary that is ready is adopted if this cuts the window.
 
