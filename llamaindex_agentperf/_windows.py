@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -40,10 +39,7 @@ def core_recall(given: Recalling) -> RecallSettings | None:
     Raises:
         ConfigError: if they are no settings.
     """
-    settings = RecallSettings(**given) if isinstance(given, Mapping) else recall_settings(given)
-    if settings is None or settings.date is not None:
-        return settings
-    return replace(settings, date=_date_of)
+    return recall_settings(given, date=_date_of)
 
 
 def marks_of(messages: Sequence[ChatMessage]) -> list[Hashable]:

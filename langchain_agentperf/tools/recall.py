@@ -10,12 +10,11 @@ from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
 from agentperf_core.context.recall import Recalled
+from agentperf_core.context.searching import TOOL_DESCRIPTION, TOOL_NAME, search_answer
 from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, arun, run
 
 __all__ = ["recall_tool"]
-
-NOTHING = "Nothing that was said earlier matches; it may still be in the conversation that you see."
 
 
 class Searchable(Protocol):
@@ -30,11 +29,8 @@ def recall_tool(
     window: Searchable,
     *,
     max_tokens: int = 1000,
-    name: str = "recall_history",
-    description: str = (
-        "Search the earlier part of this conversation, which you are not shown any more. Use it "
-        "when the user refers to something that you cannot see."
-    ),
+    name: str = TOOL_NAME,
+    description: str = TOOL_DESCRIPTION,
 ) -> BaseTool:
     """A tool for the model that searches what has left the window.
 
@@ -60,7 +56,7 @@ def recall_tool(
     def search(query: str, runtime: ToolRuntime[Any, Any]) -> Flow[str]:
         messages = cast("Sequence[BaseMessage]", runtime.state["messages"])
         found = yield from window.find(messages, query, max_tokens=max_tokens)
-        return found.text if found else NOTHING
+        return search_answer(found)
 
     def now(query: str, runtime: ToolRuntime[Any, Any]) -> str:
         return run(search(query, runtime))

@@ -7,12 +7,11 @@ from typing import Protocol
 from llama_index.core.tools import FunctionTool
 
 from agentperf_core.context import Recalled
+from agentperf_core.context.searching import TOOL_DESCRIPTION, TOOL_NAME, search_answer
 from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, arun, run
 
 __all__ = ["recall_tool"]
-
-NOTHING = "Nothing that was said earlier matches; it may still be in the conversation that you see."
 
 
 class Searchable(Protocol):
@@ -25,11 +24,8 @@ def recall_tool(
     memory: Searchable,
     *,
     max_tokens: int = 1000,
-    name: str = "recall_history",
-    description: str = (
-        "Search the earlier part of this conversation, which you are not shown any more. Use it "
-        "when the user refers to something that you cannot see."
-    ),
+    name: str = TOOL_NAME,
+    description: str = TOOL_DESCRIPTION,
 ) -> FunctionTool:
     """A tool for the model that searches what its memory does not show any more.
 
@@ -52,7 +48,7 @@ def recall_tool(
 
     def search(query: str) -> Flow[str]:
         found = yield from memory.find(query, max_tokens=max_tokens)
-        return found.text if found else NOTHING
+        return search_answer(found)
 
     def now(query: str) -> str:
         return run(search(query))

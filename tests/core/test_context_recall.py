@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentperf_core.context.lexical import LexicalIndex, terms_of
-from agentperf_core.context.recall import Recall
+from agentperf_core.context.recall import Recall, _pieces
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import EventBus
 from agentperf_core.types import Message
@@ -129,3 +129,28 @@ def test_any_text_can_be_added_and_asked(texts: list[str], question: str):
 def test_a_number_of_neighbours_that_means_nothing():
     with pytest.raises(ConfigError, match="neighbours must be >= 0"):
         Recall(WORDS, neighbours=-1)
+
+
+def test_a_long_message_comes_back_in_the_piece_that_is_asked_for():
+    """A tool's result of thousands of tokens would else take all the room, or find none."""
+    recall = Recall(WORDS, neighbours=0)
+    rows = [f"Row {n} says that nothing of note happened." for n in range(400)]
+    rows[211] = "Row 211 names the pilot, who is Amelia."
+    recall.add(7, Message(role="tool", text="\n".join(rows), tool_call_id="c"))
+    found = recall.find("Who is the pilot?", tokens=400)
+    assert found is not None
+    assert found.places == (7,)
+    assert "Amelia" in found.text
+    assert "Row 3 " not in found.text
+
+
+@given(st.text(max_size=6000))
+def test_pieces_are_the_text(text: str):
+    whole = "".join("".join(piece.split()) for piece in _pieces(text))
+    assert whole == "".join(text.split())
+
+
+def test_of_a_huge_message_the_head_is_remembered():
+    recall = Recall(WORDS)
+    recall.add(0, Message(role="user", text="word " * 2_000_000))
+    assert len(recall) == 64

@@ -75,10 +75,13 @@ class Conversation:
         try:
             self.window.add(message)
         finally:
-            if self._memory is not None:
-                with self._lock:
-                    self._waiting.extend(self.window.take_evicted())
+            self._waiting.extend(self.window.take_evicted())
+            # Never waits: whoever searches may be waiting for an embedding.
+            if self._waiting and self._lock.acquire(blocking=False):
+                try:
                     self._index(_AT_ONCE)
+                finally:
+                    self._lock.release()
 
     def extend(self, messages: Iterable[Message], *, beside: int = 0) -> None:
         """Add several messages.

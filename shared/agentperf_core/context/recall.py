@@ -7,7 +7,7 @@ the prompt cache keeps its prefix.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,6 +24,8 @@ Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 
 HEADING = "Earlier in this conversation:"
 _WORDS_SHARE = 0.5  # of the best lexical score, beside a cosine
+_PIECE = 1200  # characters, some 250 tokens
+_MOST_PIECES = 64  # of one message: the head of a huge one
 _LEAST = 0.1  # of the best score; worse lines cost tokens and held no evidence (LoCoMo 26, 30, 41)
 
 
@@ -100,17 +102,17 @@ class Recall:
 
         Args:
             place: its place in the conversation.
-            message: what was said; one without text is not remembered.
+            message: what was said; one without text is not remembered, and a long one (a tool's
+                result, a document) in pieces, so that one of them may come back alone.
             date: when it was said, as the model shall read it.
         """
-        said = message.text.strip()
-        if not said:
-            return
-        line = f"{message.name or message.role}: {said}"
+        by = f"{message.name or message.role}: "
         if date:
-            line = f"[{date}] {line}"
-        self._index.add(line)
-        self._lines.append(_Line(place, line, self._counter.count_text(line) + 1))
+            by = f"[{date}] {by}"
+        for piece in _pieces(message.text.strip()):
+            line = by + piece
+            self._index.add(line)
+            self._lines.append(_Line(place, line, self._counter.count_text(line) + 1))
 
     def find(self, question: str, *, tokens: int) -> Recalled | None:
         """What the question may need, as much as there is room for; `None` if nothing fits it.
@@ -127,7 +129,7 @@ class Recall:
         lines = [self._lines[at] for at in sorted(chosen)]
         text = "\n".join([HEADING, *(line.text for line in lines)])
         cost = self._counter.count_message(Message(role="user", text=text))
-        return Recalled(text, tuple(line.place for line in lines), cost)
+        return Recalled(text, tuple(dict.fromkeys(line.place for line in lines)), cost)
 
     def _chosen(self, scores: Sequence[float], room: int) -> set[int]:
         """The best lines with those around them, until there is no room for the next."""
@@ -170,6 +172,20 @@ class Recall:
         asked = _unit(found[0])
         self._vectors += [_unit(vector) for vector in found[1:]]
         return [sum(map(float.__mul__, asked, vector)) for vector in self._vectors]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A text in pieces that end where a line or a sentence does, if one does."""
+    start = 0
+    for _ in range(_MOST_PIECES):
+        if start >= len(text):
+            return
+        end = start + _PIECE
+        if end < len(text):
+            ends = [text.rfind(mark, start + _PIECE // 2, end) for mark in ("\n", ". ", " ")]
+            end = next((found + 1 for found in ends if found >= 0), end)
+        yield text[start:end].strip()
+        start = end
 
 
 def _unit(vector: Sequence[float]) -> list[float]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 from agentperf_core.context.recall import Embed
 from agentperf_core.context.settings import WindowSettings
@@ -94,12 +94,24 @@ class RecallSettings:
         return self.when == "always" or (self.when == "auto" and asks(text))
 
 
-def recall_settings(given: RecallSettings | RecallWhen | None) -> RecallSettings | None:
-    """Settings out of what users give for them: the whole, only `when`, or nothing.
+def recall_settings(
+    given: RecallSettings | RecallWhen | Mapping[str, Any] | None,
+    *,
+    date: Callable[[Message], str | None] | None = None,
+) -> RecallSettings | None:
+    """Settings out of what users give for them: the whole, its fields, only `when`, or nothing.
+
+    Args:
+        given: one of these.
+        date: when a message was said, where `given` does not tell how to find out.
 
     Raises:
         ConfigError: if it is none of these.
     """
-    if given is None or isinstance(given, RecallSettings):
-        return given
-    return RecallSettings(when=given)
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        given = RecallSettings(**given)
+    elif not isinstance(given, RecallSettings):
+        given = RecallSettings(when=given)
+    return given if given.date is not None else replace(given, date=date)
