@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from langchain_agentperf.tools.node import PerfToolNode
     from langchain_agentperf.tools.plan import arun_plan, run_plan
     from langchain_agentperf.tools.recall import recall_tool
+    from langchain_agentperf.tools.substitute import substitute
     from langchain_agentperf.warm import awarm_up, warm_up
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "model_profile",
     "recall_tool",
     "run_plan",
+    "substitute",
     "warm_up",
 ]
 
@@ -97,6 +99,7 @@ __getattr__, __dir__ = lazy_exports(
         "model_profile": "profiles",
         "recall_tool": "tools.recall",
         "run_plan": "tools.plan",
+        "substitute": "tools.substitute",
         "warm_up": "warm",
     },
     needs="langchain_core",

@@ -14,6 +14,7 @@ from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, Step
 from agentperf_core.tools import ToolExecutor, ToolFailure
 from langchain_agentperf._tools.bound import async_side, wrong_arguments
+from langchain_agentperf._tools.prepared import prepared
 from langchain_agentperf._tools.results import Result
 
 __all__ = ["NOWHERE", "ToolCalls", "calls_in", "refused", "tools_by_name"]
@@ -27,11 +28,11 @@ class ToolCalls:
         executor: where it runs when it is sync and awaited.
     """
 
-    __slots__ = ("_async_side", "tool")
+    __slots__ = ("_executor", "tool")
 
     def __init__(self, tool: BaseTool, executor: ToolExecutor) -> None:
         self.tool = tool
-        self._async_side = async_side(tool, executor)
+        self._executor = executor
 
     def invoke(self, call: Mapping[str, Any], config: Any) -> Result:
         """Call it.
@@ -41,14 +42,14 @@ class ToolCalls:
             BaseException: what it raises.
         """
         try:
-            return self.tool.invoke(cast("Any", call), config)
+            return prepared(self.tool).invoke(cast("Any", call), config)
         except ValidationError as error:
             raise wrong_arguments(self.tool, error) or error from error.__cause__
 
     async def ainvoke(self, call: Mapping[str, Any], config: Any) -> Result:
         """Like `invoke`."""
         try:
-            return await self._async_side(call, config)
+            return await async_side(prepared(self.tool), self._executor)(call, config)
         except ValidationError as error:
             raise wrong_arguments(self.tool, error) or error from error.__cause__
 
@@ -57,10 +58,13 @@ def tools_by_name(tools: Sequence[BaseTool | Callable[..., Any]]) -> dict[str, B
     """Tools by name; functions become tools.
 
     Raises:
-        ConfigError: if two have one name.
+        ConfigError: if two have one name, or one is no tool.
     """
     found: dict[str, BaseTool] = {}
     for given in tools:
+        if not isinstance(given, BaseTool) and not callable(given):  # pyright: ignore[reportUnnecessaryIsInstance] - from users
+            msg = f"a tool is a LangChain tool or a function, got {given!r}; give one of these"
+            raise ConfigError(msg)
         tool = given if isinstance(given, BaseTool) else make_tool(given)
         if found.setdefault(tool.name, tool) is not tool:
             msg = f"tools are called by name, got two of the name {tool.name!r}; rename one"
@@ -87,7 +91,7 @@ def calls_in(given: Any, messages_key: str) -> Sequence[Mapping[str, Any]]:
     messages = cast("list[Any]", found if isinstance(found, list) else [found])
     last: Any = messages[-1] if messages else None
     if isinstance(last, dict) and cast("dict[str, Any]", last).get("type") == "tool_call":
-        return messages
+        return [_whole(call) for call in messages]
     for message in reversed(messages):
         if isinstance(message, AIMessage):
             broken = [call for call in message.invalid_tool_calls if call["id"]]
@@ -98,6 +102,14 @@ def calls_in(given: Any, messages_key: str) -> Sequence[Mapping[str, Any]]:
         "give the message, a list that it ends, or a state with them"
     )
     raise ConfigError(msg)
+
+
+def _whole(call: Any) -> Mapping[str, Any]:
+    lacks = [name for name in ("name", "args", "id") if name not in call]
+    if lacks:
+        msg = f"a tool call has 'name', 'args' and 'id', got one that lacks {lacks!r}: {call!r}"
+        raise ConfigError(f"{msg}; add them")
+    return cast("Mapping[str, Any]", call)
 
 
 def refused(call: Mapping[str, Any], names: Sequence[str]) -> Callable[[Step[Any]], Flow[NoReturn]]:

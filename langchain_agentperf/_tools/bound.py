@@ -19,6 +19,7 @@ from agentperf_core.flow import Flow, Step, arun, run
 from agentperf_core.tools import Done, ToolExecutor, ToolFailure
 from agentperf_core.tools.inside import inside
 from agentperf_core.types import ToolCall
+from langchain_agentperf._tools.prepared import copied, prepared
 from langchain_agentperf._tools.results import Result, passes
 
 __all__ = [
@@ -48,12 +49,7 @@ def standing_in(
         ainvoke: called in place of its `ainvoke`.
         **more: further attributes.
     """
-    made = object.__new__(type(tool))
-    put = object.__setattr__
-    put(made, "__dict__", {**tool.__dict__, "invoke": invoke, "ainvoke": ainvoke, **more})
-    for name in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"):
-        put(made, name, getattr(tool, name))
-    return made
+    return copied(tool, invoke=invoke, ainvoke=ainvoke, **more)
 
 
 def needs_thread(tool: BaseTool) -> bool:
@@ -184,7 +180,7 @@ class Passage:
         if early is not None:
             return run(early).result
         try:
-            return tool.invoke(given, config, **kwargs)
+            return prepared(tool).invoke(given, config, **kwargs)
         except ValidationError as error:
             if passes(error):
                 raise
@@ -196,7 +192,7 @@ class Passage:
         if early is not None:
             return (await arun(early)).result
         try:
-            return await async_side(tool, self._executor)(given, config, **kwargs)
+            return await async_side(prepared(tool), self._executor)(given, config, **kwargs)
         except ValidationError as error:
             if passes(error):
                 raise

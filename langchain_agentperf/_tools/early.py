@@ -40,6 +40,7 @@ from agentperf_core.types import ToolCall
 from langchain_agentperf import _hooks
 from langchain_agentperf._tools.bound import async_side
 from langchain_agentperf._tools.facts import facts_of
+from langchain_agentperf._tools.prepared import prepared
 from langchain_agentperf._tools.results import MessageResults, Result
 from langchain_agentperf._tools.runs import current_run, run_of
 
@@ -112,7 +113,9 @@ class EarlyTools:
             if tool is None or facts_of(tool).of_the_run:
                 return None
             given = {"name": call.name, "args": call.arguments, "id": call.id, "type": "tool_call"}
-            step: Step[Result] = Step(tool.invoke, async_side(tool, self._executor), given, config)
+            ready = prepared(tool)
+            awaited = async_side(ready, self._executor)
+            step: Step[Result] = Step(ready.invoke, awaited, given, config)
             policy = self._policy_of(call.name, tool)
             return ToolJob(call=call, step=step, results=self._results, policy=policy)
 

@@ -10,7 +10,7 @@ from langchain.agents.middleware import ToolCallRequest
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 
-from agentperf_core.errors import ConfigError
+from agentperf_core.errors import ConfigError, require_instance
 from agentperf_core.flow import Flow, Step
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools import ToolExecutor, ToolFailure, ToolJob
@@ -52,6 +52,7 @@ class Policies:
     """
 
     def __init__(self, given: Mapping[str, ToolPolicy] | None) -> None:
+        require_instance(Mapping, "write policies={name: ToolPolicy(...)}", policies=given)
         self._given = dict(given or {})
         self._declared: dict[str, tuple[BaseTool, ToolPolicy | None]] = {}
         self._checked = False

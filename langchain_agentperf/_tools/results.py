@@ -10,25 +10,33 @@ from langgraph import errors
 from langgraph.prebuilt import tool_node
 from langgraph.types import Command
 
+from agentperf_core.errors import ConfigError
 from agentperf_core.tools import ToolFailure, ToolRun
 from agentperf_core.tools.plain import plain_value
 from agentperf_core.types import ToolCall
 from langchain_agentperf._events import steers
 from langchain_agentperf._tools.marks import mark_of, marked
 
-__all__ = ["MessageResults", "NotedResults", "Result", "passes", "plain"]
+__all__ = ["MessageResults", "NotedResults", "PlainResults", "Result", "passes", "plain"]
 
 Result: TypeAlias = ToolMessage | Command[Any] | list[ToolMessage | Command[Any]]
 """What a call of a tool gives a graph; a tool may give several."""
 
 
 def passes(error: BaseException) -> bool:
-    """Whether an error steers the graph instead of saying that the tool failed.
+    """Whether an error steers the graph, or is about it, instead of saying that the tool failed.
 
-    An interrupt, a command to the parent graph, or a person's answer that does not fit the question
-    and has to be given again.
+    An interrupt, a command to the parent graph, a person's answer that does not fit the question
+    and has to be given again, or a middleware without the side that the agent is run by.
     """
-    return steers(error) or _is_invalid_resume(error)
+    return steers(error) or _is_invalid_resume(error) or _is_half_a_middleware(error)
+
+
+def _is_half_a_middleware(error: BaseException) -> bool:
+    # LangChain has no class of its own for it.
+    return isinstance(error, NotImplementedError) and "wrap_tool_call is not available" in str(
+        error
+    )
 
 
 def _is_no_resume(_: BaseException) -> bool:
@@ -45,10 +53,17 @@ class MessageResults:
 
     Args:
         raises: errors that end the run instead of being told to the model.
+
+    Raises:
+        ConfigError: if one of them is no class of errors.
     """
 
     def __init__(self, raises: Sequence[type[BaseException]] = ()) -> None:
         self._raises = tuple(raises)
+        for kind in self._raises:
+            if not isinstance(kind, type) or not issubclass(kind, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance] - from users
+                msg = f"raises holds classes of errors, got {kind!r}; write [TimeoutError], say"
+                raise ConfigError(msg)
 
     def failed(self, result: Result) -> bool:
         """Whether the tool says that it failed."""
@@ -106,6 +121,34 @@ def _text(block: Any) -> str | None:
 
 
 _OF_THE_ANSWER = ("outcome", "reason", "substitute")
+
+
+class PlainResults:
+    """Results of a tool that is called by plain arguments: whatever it returns."""
+
+    def failed(self, result: Any) -> bool:
+        """Nothing says so."""
+        return False
+
+    def passes(self, error: BaseException) -> bool:
+        """Whether an error ends or steers the run."""
+        return passes(error)
+
+    def of_failure(self, call: ToolCall, failure: ToolFailure) -> Any:
+        """There is no result that says so.
+
+        Raises:
+            ToolFailure: the failure.
+        """
+        raise failure
+
+    def of_value(self, call: ToolCall, value: Any) -> Any:
+        """The value itself."""
+        return value
+
+    def mark(self, result: Any, run: ToolRun) -> Any:
+        """A plain value has no place for it."""
+        return result
 
 
 class NotedResults(MessageResults):

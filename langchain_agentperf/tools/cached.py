@@ -17,6 +17,7 @@ from agentperf_core.tools import ToolExecutor
 from langchain_agentperf._tools.bound import async_side, standing_in
 from langchain_agentperf._tools.facts import facts_of
 from langchain_agentperf._tools.keeping import Asked, Keeper
+from langchain_agentperf._tools.prepared import prepared
 from langchain_agentperf._tools.runs import current_run, thread_of
 
 __all__ = ["cached_tool"]
@@ -82,7 +83,6 @@ def cached_tool(
     keeper = Keeper(
         cache if cache is not None else ToolResultCache(), version=version, named=bool(version)
     )
-    inner = tool.ainvoke if executor is None else async_side(tool, executor)
 
     def flow(given: Any, config: RunnableConfig | None, kwargs: dict[str, Any]) -> Flow[Any]:
         def asked() -> Asked:
@@ -97,9 +97,11 @@ def cached_tool(
             )
 
         def call() -> Any:
-            return tool.invoke(given, config, **kwargs)
+            return prepared(tool).invoke(given, config, **kwargs)
 
         def acall() -> Any:
+            ready = prepared(tool)
+            inner = ready.ainvoke if executor is None else async_side(ready, executor)
             return inner(given, config, **kwargs)
 
         return keeper.call(asked, Step(call, acall))

@@ -138,6 +138,7 @@ def manage_tools(
     """
     whose = Whose(tenant=tenant, session=session, version=version)
     manager = ToolManager(policies, executor, cache, whose)
+    require_instance(Iterable, "give a list of tools", tools=tools)
     found = [made(tool) for tool in tools]
     manager.check(found)
     return [*manager.manage(found)]

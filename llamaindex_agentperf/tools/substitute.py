@@ -69,15 +69,8 @@ class SubstituteTool(ManagedTool):
                 f"{policy.substitute!r}; drop one"
             )
             raise ConfigError(msg)
-        if not isinstance(substitute, Substitute):
-            substitute = Substitute(substitute, when, on_failure)
-        elif when is not None or not on_failure:
-            msg = (
-                f"a Substitute says itself when it answers, got {substitute!r} with when={when!r} "
-                f"and on_failure={on_failure!r}; give its function instead"
-            )
-            raise ConfigError(msg)
-        policy = replace(policy, substitute=substitute)
+        chosen = Substitute.of(substitute, when=when, on_failure=on_failure)
+        policy = replace(policy, substitute=chosen)
         super().__init__(inner, policy=policy, executor=executor, cache=cache, **whose)
 
 

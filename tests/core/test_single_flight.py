@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flight_tools import WatchedFlight, in_threads, outcome
 
+from agentperf_core.accounting.deadline import deadline
 from agentperf_core.cache.flight.single import Failed, Landed, Lead, SingleFlight
 from agentperf_core.flow import Flow, Step, arun, run
 
@@ -427,3 +428,17 @@ def test_whoever_does_not_want_to_wait_leads_only_if_nobody_does() -> None:
     assert again is not None
     again.fail(ValueError())
     assert len(flight) == 0
+
+
+@pytest.mark.parametrize(
+    "drive", [run, lambda flow: asyncio.run(arun(flow))], ids=["sync", "async"]
+)
+def test_nobody_waits_past_the_deadline_of_its_own_run(drive: Callable[[Any], Any]):
+    """The one that leads may have no deadline, and take minutes."""
+    flight = SingleFlight[str]()
+    leading = run(flight.join("key"))
+    with deadline(0.01):
+        joined = drive(flight.join("key"))
+    assert isinstance(joined, Lead)
+    assert isinstance(leading, Lead)
+    leading.land("late")

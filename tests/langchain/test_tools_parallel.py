@@ -501,6 +501,18 @@ def test_middleware_that_fails_is_an_error_of_the_call_and_not_of_the_run(run: R
     assert "KeyError" in message.text
 
 
+async def test_a_middleware_without_the_side_in_use_ends_the_run_as_without_us():
+    """It was eight error messages, which told the model of the tools what was wrong in the code."""
+
+    class SyncOnly(AgentMiddleware[Any, Any, Any]):
+        def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+            return handler(request)
+
+    runner = agent(ask(("look", {"at": 1})), [look], ParallelToolsMiddleware(), SyncOnly())
+    with pytest.raises(NotImplementedError, match="awrap_tool_call is not available"):
+        await runner.ainvoke({"messages": ["go"]})
+
+
 @each_way
 def test_the_message_that_a_tool_makes_itself_is_marked_on_a_copy(run: Run):
     made: list[ToolMessage] = []

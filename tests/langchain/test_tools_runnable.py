@@ -21,7 +21,12 @@ from agentperf_core.errors import ConfigError
 from agentperf_core.telemetry import SpanKind
 from agentperf_core.toolpolicy import ToolPolicy, tool_policy
 from agentperf_core.tools import ToolExecutor as CoreExecutor
-from langchain_agentperf import LatencyCallbackHandler, ToolExecutor, latency_callback
+from langchain_agentperf import (
+    LatencyCallbackHandler,
+    ParallelToolsMiddleware,
+    ToolExecutor,
+    latency_callback,
+)
 from tests.core.flight_tools import WatchedFlight
 from tests.langchain.scripted_models import ScriptedChat, call, say
 from tests.langchain.tool_agents import tool_mark, until
@@ -431,3 +436,20 @@ def test_functions_become_tools():
 def test_wrong_configuration_is_an_error_at_once(tools: Any, options: dict[str, Any], says: str):
     with pytest.raises(ConfigError, match=says):
         ToolExecutor(tools, **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: ParallelToolsMiddleware(policies=[ToolPolicy()]), "policies must be a Mapping"),  # type: ignore[arg-type]
+        (lambda: ParallelToolsMiddleware(raises=[3]), "raises holds classes of errors, got 3"),  # type: ignore[list-item]
+        (lambda: ToolExecutor([3]), "a tool is a LangChain tool or a function, got 3"),  # type: ignore[list-item]
+        (
+            lambda: ToolExecutor([]).invoke([{"type": "tool_call", "name": "a", "args": {}}]),
+            "lacks \\['id'\\]",
+        ),
+    ],
+)
+def test_what_is_no_policy_error_tool_or_call_is_told_of(make: Any, says: str):
+    with pytest.raises(ConfigError, match=says):
+        make()

@@ -170,7 +170,9 @@ class RunTable:
     def finished(self) -> tuple[Run, ...]:
         """The finished runs that are kept, oldest first."""
         with self._lock:
-            return tuple(self._done)
+            # Not `tuple()`: it is allocated after its iterator, which the garbage collector
+            # would make invalid if it ended a run just then.
+            return (*self._done,)
 
     def forget(self) -> None:
         """Drop the finished runs."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from agentperf_core.errors import ConfigError
+from agentperf_core.errors import ConfigError, require_instance
 from agentperf_core.toolpolicy.policy import ToolPolicy
 
 __all__ = ["declared", "policies_for", "tool_policy"]
@@ -41,6 +41,7 @@ def tool_policy(policy: ToolPolicy | None = None, /, **fields: Any) -> Callable[
     if policy is not None and fields:
         msg = f"give a policy or its fields, got both {policy!r} and {sorted(fields)!r}; drop one"
         raise ConfigError(msg)
+    require_instance(ToolPolicy, "give one, or its fields by name", policy=policy)
     try:
         found = policy if policy is not None else ToolPolicy(**fields)
     except TypeError as error:
@@ -86,6 +87,7 @@ def policies_for(
         >>> policies_for({"ping": print}, {"ping": ToolPolicy(timeout_s=1)})["ping"].timeout_s
         1
     """
+    require_instance(Mapping, "write policies={name: ToolPolicy(...)}", policies=given)
     given = given or {}
     unknown = sorted(given.keys() - tools.keys())
     if unknown:

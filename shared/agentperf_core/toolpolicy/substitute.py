@@ -48,9 +48,27 @@ class Substitute:
             raise ConfigError(msg)
 
     @classmethod
-    def of(cls, value: Substitute | Callable[..., Any]) -> Self | Substitute:
-        """The substitute itself, or one for emergencies made of a function."""
-        return value if isinstance(value, Substitute) else cls(value)
+    def of(
+        cls,
+        value: Substitute | Callable[..., Any],
+        *,
+        when: Callable[[Mapping[str, Any]], bool] | None = None,
+        on_failure: bool = True,
+    ) -> Self | Substitute:
+        """The substitute itself, or one made of a function; without `when` one for emergencies.
+
+        Raises:
+            ConfigError: if a substitute is given together with what it says itself.
+        """
+        if not isinstance(value, Substitute):
+            return cls(value, when, on_failure)
+        if when is not None or not on_failure:
+            msg = (
+                f"a Substitute says itself when it answers, got {value!r} with when={when!r} "
+                f"and on_failure={on_failure!r}; give its function instead"
+            )
+            raise ConfigError(msg)
+        return value
 
     def suits(self, arguments: Mapping[str, Any]) -> bool:
         """Whether it can answer these arguments; a condition that raises does not hold."""

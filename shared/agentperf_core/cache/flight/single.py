@@ -17,6 +17,7 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Generic, TypeVar
 
+from agentperf_core.accounting.deadline import clamped
 from agentperf_core.cache.flight.slots import (
     Failed,
     Landed,
@@ -92,7 +93,8 @@ class SingleFlight(Generic[T]):
     """Joins equal calls; keys are any hashable values.
 
     Args:
-        max_wait_s: seconds to wait for a leader before calling too; `None` for no limit.
+        max_wait_s: seconds to wait for a leader before calling too; `None` for no limit but the
+            deadline of the run that waits.
 
     Attributes:
         landed: how many flights have ended with an answer so far.
@@ -125,7 +127,7 @@ class SingleFlight(Generic[T]):
         slot, future = self._enter(key)
         while future is not None:
             try:
-                result = yield from waiting_for(future, self._max_wait_s)
+                result = yield from waiting_for(future, clamped(self._max_wait_s))
             except BaseException:
                 self._leave(key, slot)
                 raise

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 
 import orjson
 
-from agentperf_core.errors import ConfigError, require_positive
+from agentperf_core.errors import ConfigError, require_instance, require_positive
 from agentperf_core.tools.prefetch.evidence import Evidence
 from agentperf_core.tools.prefetch.sources import Constant, Key, Seen, Source, Taken, read_source
 
@@ -159,6 +159,10 @@ def read_rules(rules: Iterable[PrefetchRule | str]) -> tuple[PrefetchRule, ...]:
     Raises:
         ConfigError: if one is neither.
     """
+    if isinstance(rules, str):
+        msg = f"rules are a list, got the text {rules!r}; write [{rules!r}]"
+        raise ConfigError(msg)
+    require_instance(Iterable, f"write [{_FORM!r}]", rules=rules)
     found: dict[PrefetchRule, None] = {}
     for rule in rules:
         if isinstance(rule, str):
