@@ -28,7 +28,8 @@ class SummaryMemoryBlock(BaseMemoryBlock[str]):
 
     It is written beside the conversation, and shown from the next read on after it is ready: no put
     and no read waits for it. If a summariser fails, is late or says nothing, the messages are kept
-    here and tried again at the next read. One block may serve many sessions; they share nothing.
+    here and tried again when more has left the queue. One block may serve many sessions; they share
+    nothing.
 
     Args:
         name: how the block is called in the prompt.

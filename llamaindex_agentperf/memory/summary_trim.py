@@ -8,7 +8,6 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.llm import LLM
-from llama_index.core.memory import BaseMemory
 from pydantic import Field, PrivateAttr, field_serializer
 
 from agentperf_core.context import (
@@ -16,19 +15,14 @@ from agentperf_core.context import (
     SummarizingTrimmer,
     Trimmed,
     TrimmerPool,
-    trim_settings,
 )
 from agentperf_core.flow import Flow, arun, run
 from llamaindex_agentperf._held import dumped, loaded
 from llamaindex_agentperf._messages import from_core
-from llamaindex_agentperf._summaries import (
-    Model,
-    Tokenize,
-    counter_of,
-    dumped_model,
-    summarizer_of,
-)
-from llamaindex_agentperf._windows import core_options, marks_of, reader
+from llamaindex_agentperf._summaries import Model, Tokenize, dumped_model
+from llamaindex_agentperf._windows import marks_of, reader
+from llamaindex_agentperf.memory._kept import KeptMemory
+from llamaindex_agentperf.memory._live import Live
 
 __all__ = ["SummaryTrimMemory"]
 
@@ -36,7 +30,7 @@ _SHARE = 0.75  # of the context, as in LlamaIndex's own memories
 _USUAL = 3000
 
 
-class SummaryTrimMemory(BaseMemory):
+class SummaryTrimMemory(KeptMemory):
     """Keeps a whole conversation; shows a window of it, and a summary of what left the window.
 
     The window is cut seldom and deep, on borders of turns, so that the prompt cache of the provider
@@ -55,7 +49,7 @@ class SummaryTrimMemory(BaseMemory):
         model_name: whose tokens are counted; default OpenAI's `o200k_base`.
         options: further fields of `WindowSettings` and `SummarySettings`, such as `keep_turns`,
             `summary_tokens`, `background`, `timeout_s` and `low`.
-        messages: the conversation.
+        chat_history: the conversation.
         summaries: as they were saved.
         tokenizer_fn: counts instead, as in LlamaIndex: the tokens of a text.
         live: not to be given: what a memory that was saved and loaded has in common with the one
@@ -76,9 +70,6 @@ class SummaryTrimMemory(BaseMemory):
     llm: Any = Field(default=None, description="Who summarises.")
     model_name: str = Field(default="", description="Whose tokens are counted.")
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings.")
-    messages: list[ChatMessage] = Field(
-        default_factory=list[ChatMessage], description="The conversation."
-    )
     summaries: dict[str, Any] = Field(default_factory=dict, description="As they were saved.")
     tokenizer_fn: Tokenize | None = Field(default=None, description="Counts tokens.")
     live: Any = Field(default=None, description="Where this process works on the summaries.")
@@ -90,8 +81,9 @@ class SummaryTrimMemory(BaseMemory):
         fields["options"] = {name: value for name, value in options.items() if value is not None}
         super().__init__(**{name: loaded(value) for name, value in fields.items()})
         self._lock = threading.Lock()
-        self._marks = marks_of(self.messages)
-        if not isinstance(self.live, _Live) or not self.live.suits(self):
+        self._marks = marks_of(self.chat_history)
+        live = self.live
+        if not isinstance(live, Live) or not live.suits(**self._settings()):
             self._begin()
 
     @classmethod
@@ -124,7 +116,7 @@ class SummaryTrimMemory(BaseMemory):
             llm=llm,
             model_name=name,
             options=options,
-            messages=list(chat_history or ()),
+            chat_history=list(chat_history or ()),
             tokenizer_fn=tokenizer_fn,
         )
 
@@ -150,14 +142,6 @@ class SummaryTrimMemory(BaseMemory):
         """Like `get`."""
         return _shown(await arun(self._look(**kwargs)))
 
-    def get_all(self) -> list[ChatMessage]:
-        """The whole conversation."""
-        return list(self.messages)
-
-    async def aget_all(self) -> list[ChatMessage]:
-        """Like `get_all`."""
-        return list(self.messages)
-
     def put(self, message: ChatMessage) -> None:
         """Add a message, and begin the summary that is due."""
         self.put_messages([message])
@@ -177,22 +161,14 @@ class SummaryTrimMemory(BaseMemory):
     def set(self, messages: list[ChatMessage]) -> None:
         """Have another conversation; one that goes on where this one is keeps its summary."""
         with self._lock:
-            self.messages = list(messages)
+            self.chat_history = list(messages)
             self._marks = marks_of(messages)
-
-    async def aset(self, messages: list[ChatMessage]) -> None:
-        """Like `set`."""
-        self.set(messages)
 
     def reset(self) -> None:
         """Forget everything."""
         with self._lock:
-            self.messages, self._marks, self.summaries = [], [], {}
+            self.chat_history, self._marks, self.summaries = [], [], {}
             self._begin()
-
-    async def areset(self) -> None:
-        """Like `reset`."""
-        self.reset()
 
     def shown(self) -> Trimmed:
         """What `get` shows, with the summary, its coverage and its cost.
@@ -203,24 +179,23 @@ class SummaryTrimMemory(BaseMemory):
         return self._trimmer().view()
 
     def _begin(self) -> None:
-        counter = counter_of(self.tokenizer_fn, self.model_name)
-        options: dict[str, Any] = self.options
-        given: dict[str, Any] = {"pin": None, "oversize": "cut", **options}
-        options = {**options, **core_options(given["pin"], given["oversize"])}
-        window, summary = trim_settings(
-            summarizer_of(self.llm, counter),
-            max_tokens=self.token_limit,
-            counter=counter,
-            **options,
-        )
-        self.live = _Live(TrimmerPool(window, summary, conversations=1), self)
+        self.live = Live(**self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "token_limit": self.token_limit,
+            "llm": self.llm,
+            "model_name": self.model_name,
+            "tokenizer_fn": self.tokenizer_fn,
+            "options": self.options,
+        }
 
     def _trimmer(self, beside: int = 0) -> SummarizingTrimmer:
         pool: TrimmerPool = self.live.pool
         with self._lock:
             return pool.follow(
                 self._marks,
-                reader(self.messages),
+                reader(self.chat_history),
                 key="memory",
                 beside=beside,
                 state=self.summaries,
@@ -232,7 +207,7 @@ class SummaryTrimMemory(BaseMemory):
 
     def _put(self, messages: Sequence[ChatMessage]) -> Flow[None]:
         with self._lock:
-            self.messages.extend(messages)
+            self.chat_history.extend(messages)
             self._marks.extend(marks_of(messages))
         try:
             trimmer = self._trimmer()
@@ -244,21 +219,13 @@ class SummaryTrimMemory(BaseMemory):
     def _dump_llm(self, llm: Model) -> Any:
         return dumped_model(llm)
 
-    @field_serializer("live")
-    def _dump_live(self, live: object) -> Any:
-        return dumped(live)
-
     @field_serializer("options")
     def _dump_options(self, options: dict[str, Any]) -> dict[str, Any]:
         return {name: dumped(value) for name, value in options.items()}
 
-    @field_serializer("tokenizer_fn")
-    def _dump_tokenizer(self, tokenizer_fn: Tokenize | None) -> Any:
-        return dumped(tokenizer_fn)
-
-    @field_serializer("messages")
-    def _dump_messages(self, messages: list[ChatMessage]) -> list[dict[str, Any]]:
-        return [message.model_dump(mode="json") for message in messages]
+    @field_serializer("live", "tokenizer_fn")
+    def _dump_held(self, value: object) -> Any:
+        return dumped(value)
 
     @field_serializer("summaries")
     def _dump_summaries(self, summaries: dict[str, Any]) -> dict[str, Any]:
@@ -266,21 +233,6 @@ class SummaryTrimMemory(BaseMemory):
             return self._trimmer().state()
         except ContextOverflow:
             return summaries
-
-
-class _Live:
-    """The pool of a memory, also of those that it becomes when it is saved and loaded."""
-
-    def __init__(self, pool: TrimmerPool, memory: SummaryTrimMemory) -> None:
-        self.pool = pool
-        self._made_of = self._settings(memory)
-
-    def suits(self, memory: SummaryTrimMemory) -> bool:
-        """Whether a memory has the settings that the pool was made of."""
-        return self._made_of == self._settings(memory)
-
-    def _settings(self, memory: SummaryTrimMemory) -> tuple[object, ...]:
-        return memory.token_limit, memory.model_name, memory.tokenizer_fn, dict(memory.options)
 
 
 def _shown(view: Trimmed) -> list[ChatMessage]:

@@ -25,7 +25,7 @@ from agentperf_core.context import (
 )
 from agentperf_core.context.summaries.records import each_place
 from agentperf_core.errors import ConfigError
-from agentperf_core.events import EventBus, Fault
+from agentperf_core.events import DecisionMade, EventBus, Fault
 from agentperf_core.types import Message
 
 
@@ -303,6 +303,23 @@ def test_tokens_and_cost_of_all_calls_are_counted():
     record = view.record()
     assert json.loads(json.dumps(record)) == record
     assert "text" not in record["summary"]
+
+
+def test_the_bus_is_told_of_cuts_and_summaries_once():
+    bus = EventBus()
+    told: list[DecisionMade] = []
+    bus.subscribe(lambda event: told.append(event) if isinstance(event, DecisionMade) else None)
+    trimmer = trimmer_of(Scribe(), bus=bus)
+    for message in chat(0, 40):
+        trimmer.add(message)
+        trimmer.look()
+        trimmer.begin()
+        trimmer.settle()
+    outcomes = [event.outcome for event in told]
+    view = trimmer.look()
+    assert outcomes.count("cut") == len(view.cuts) > 2
+    assert outcomes.count("summarised") >= outcomes.count("cut")
+    assert "u0" not in repr([event.details for event in told]), "nothing of what was said"
 
 
 def test_calls_that_failed_are_paid_for_too():

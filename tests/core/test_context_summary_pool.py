@@ -114,6 +114,24 @@ def test_keys_tell_conversations_with_one_beginning_apart():
     assert followed(pool, history, key="one") is one
 
 
+def test_a_conversation_whose_messages_are_marked_anew_is_known_by_what_it_says():
+    scribe = Scribe()
+    window = WindowSettings(max_tokens=200, counter=WORDS)
+    pool = TrimmerPool(window, SummarySettings(summarize=scribe, tokens=32))
+    history = chat(0, 40)
+    trimmer = pool.follow([], history.__getitem__)
+    for end in range(1, len(history) + 1):
+        marks = [(end, place) for place in range(end)]
+        trimmer = pool.follow(marks, history.__getitem__)
+        trimmer.begin()
+        trimmer.settle()
+    assert trimmer.view().coverage.share == 1.0
+    seen = [message.text for message in scribe.seen]
+    assert len(seen) == len(set(seen)), "nothing is summarised twice"
+    other = [said("user", 6, "other"), *history[1:]]
+    assert pool.follow([("x", n) for n in range(80)], other.__getitem__) is not trimmer
+
+
 def test_the_conversation_looked_at_longest_ago_is_forgotten():
     pool, history = pool_of(conversations=2), chat(0, 3)
     first = followed(pool, history, key=1)

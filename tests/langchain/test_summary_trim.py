@@ -185,6 +185,23 @@ def test_a_restart_goes_on_with_the_saved_summary():
     assert again.summarizer.calls <= 1, "nothing is summarised twice"
 
 
+def test_without_a_checkpointer_a_conversation_is_known_by_what_it_says():
+    """The caller keeps the texts, and LangChain gives them new ids at every call."""
+    desk = Desk()
+    agent: Any = create_agent(desk.model, middleware=[desk.middleware])
+    said: list[tuple[str, str]] = []
+    told: dict[str, Any] = {}
+    for number in range(20):
+        said.append(("user", f"turn {number} {FILL}"))
+        state = agent.invoke({"messages": said})
+        said.append(("ai", state["messages"][-1].text))
+        told = context_of(state)
+        desk.settle()
+    assert told["coverage"]["share"] == 1.0
+    assert told["left_out"] > 10
+    assert desk.summarizer.calls < 12
+
+
 def test_another_thread_has_nothing_of_it():
     desk = Desk()
     desk.talk(20)

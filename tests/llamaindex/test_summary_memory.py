@@ -226,6 +226,15 @@ def test_a_summary_that_is_being_written_goes_through_json_within_its_process():
     assert again.shown().summary is not None
 
 
+def test_what_was_saved_may_be_given_another_model():
+    memory = talk(memory_of(), 20)
+    again = SummaryTrimMemory.from_string(
+        memory.to_string(), llm=lambda messages, previous, most: "other"
+    )
+    assert texts(again.get()) == texts(memory.get())
+    assert "other" in texts(talk(again, 20, first=20).get())[0]
+
+
 def test_another_limit_in_what_was_saved_is_kept_to():
     memory = talk(memory_of(), 20)
     again = SummaryTrimMemory.from_dict({**memory.to_dict(), "token_limit": 200})

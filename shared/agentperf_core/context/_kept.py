@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agentperf_core.types import Message
 
-__all__ = ["KeptTurn", "KeptUnit"]
+__all__ = ["KeptTurn", "KeptUnit", "next_out"]
 
 
 @dataclass(slots=True)
@@ -47,3 +48,27 @@ class KeptTurn:
     """What a user said and what was done about it."""
 
     units: list[KeptUnit]
+
+
+def next_out(
+    turns: Sequence[KeptTurn], amount: int, keeps: Callable[[Message], bool]
+) -> Sequence[int]:
+    """The places of what the ladder will drop first, to make so much room; oldest first.
+
+    Args:
+        turns: of a window.
+        amount: of its measure; whole turns are counted, and single steps of the last.
+        keeps: which messages are never dropped.
+    """
+    last = turns[-1].units if turns else []
+    asked = 1 if last and last[0].messages[0].role == "user" else 0
+    steps = [[unit] for unit in last[asked:-1]]
+    found: list[int] = []
+    for dropped in (*(turn.units for turn in turns[:-1]), *steps):
+        if amount <= 0:
+            break
+        for unit in dropped:
+            if not unit.waiting and not any(map(keeps, unit.messages)):
+                amount -= unit.cost
+                found += [place for place in unit.places if place >= 0]
+    return found

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from agentperf_core.errors import AgentPerfError
+from agentperf_core.types import Message
 
-__all__ = ["ContextOverflow", "Cut", "CutKind"]
+__all__ = ["ContextOverflow", "Cut", "CutKind", "Evicted"]
 
 CutKind: TypeAlias = Literal["cleared", "dropped", "stubbed", "shortened"]
 
@@ -46,3 +47,16 @@ class Cut:
     def record(self) -> dict[str, Any]:
         """Plain JSON data."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """A message that has left the window.
+
+    Attributes:
+        place: how many messages were added before it.
+        message: as it was added.
+    """
+
+    place: int
+    message: Message

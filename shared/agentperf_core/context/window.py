@@ -11,33 +11,18 @@ built anew from the same conversation is the same window.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from agentperf_core.context._kept import KeptTurn, KeptUnit
+from agentperf_core.context._kept import KeptTurn, KeptUnit, next_out
 from agentperf_core.context._ladder import Ladder
 from agentperf_core.context.oversize import shortened
-from agentperf_core.context.records import ContextOverflow, Cut, CutKind
+from agentperf_core.context.records import ContextOverflow, Cut, CutKind, Evicted
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.turns import NO_RESULT, Repair, says_nothing
 from agentperf_core.types import Message
 
 __all__ = ["Evicted", "Window"]
 
-
 _HUGE = 32  # characters per token of room; real text has three to five
-
-
-@dataclass(frozen=True, slots=True)
-class Evicted:
-    """A message that has left the window.
-
-    Attributes:
-        place: how many messages were added before it.
-        message: as it was added.
-    """
-
-    place: int
-    message: Message
 
 
 class Window:
@@ -152,18 +137,7 @@ class Window:
 
     def next_out(self, amount: int) -> Sequence[int]:
         """The places of what the next cuts will drop first, to make so much room; oldest first."""
-        last = self._turns[-1].units if self._turns else []
-        asked = 1 if last and last[0].messages[0].role == "user" else 0
-        steps = [[unit] for unit in last[asked:-1]]
-        found: list[int] = []
-        for dropped in (*(turn.units for turn in self._turns[:-1]), *steps):
-            if amount <= 0:
-                break
-            for unit in dropped:
-                if not unit.waiting and not any(map(self._settings.keeps, unit.messages)):
-                    amount -= unit.cost
-                    found += [place for place in unit.places if place >= 0]
-        return found
+        return next_out(self._turns, amount, self._settings.keeps)
 
     def take_evicted(self) -> Sequence[Evicted]:
         """What has left the window since this was asked last; always empty without `track`."""

@@ -31,6 +31,11 @@ class Aside:
         self._job: _Job | None = None
         self.loop_ended = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody has a turn."""
+        return self._current is not None
+
     def take(self) -> int | None:
         """The next turn; `None` if somebody has one."""
         with self._lock:
@@ -81,7 +86,7 @@ class Aside:
         job = self._job
         if isinstance(job, Future):
             wait({job}, timeout_s)
-        return self._current is None
+        return not self.busy
 
     async def asettle(self, timeout_s: float | None = None) -> bool:
         """Wait for the task or the thread that runs; whether nothing runs now."""
@@ -89,4 +94,4 @@ class Aside:
         if job is not None:
             waited = asyncio.wrap_future(job) if isinstance(job, Future) else job
             await asyncio.wait({waited}, timeout=timeout_s)
-        return self._current is None
+        return not self.busy

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context.records import Evicted
 from agentperf_core.context.summaries.records import (
     Coverage,
     Summary,
@@ -14,7 +15,6 @@ from agentperf_core.context.summaries.records import (
     places_of,
 )
 from agentperf_core.context.summaries.writing import Writer
-from agentperf_core.context.window import Evicted
 from agentperf_core.types import Message
 
 __all__ = ["Ledger"]

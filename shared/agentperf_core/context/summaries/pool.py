@@ -86,7 +86,8 @@ class TrimmerPool:
         Args:
             marks: something per message that is equal if and only if the message is the same.
             message_at: the message at a place; asked for the new ones.
-            key: what tells the conversation from others; default its first mark.
+            key: what tells the conversation from others; default its first mark, or else what is
+                said in it.
             beside: what the request costs besides, at least (tool schemas, a system prompt).
             state: its summaries as they were saved; used where the conversation is not known yet,
                 or goes on otherwise than it did here.
@@ -94,10 +95,11 @@ class TrimmerPool:
         Raises:
             ContextOverflow: if what must be shown does not fit.
         """
-        if key is None:
-            key = marks[0] if marks else None
+        named, key = key is not None, marks[0] if key is None and marks else key
         with self._lock:
             found = before = self._followed.pop(key, None)
+            if found is None and not named:
+                found = before = self._alike(marks, message_at)
             if found is None or found.marks != list(marks[: len(found.marks)]):
                 found = _Followed(self._made(), [])
             self._catch_up(found, marks, message_at, beside)
@@ -112,6 +114,25 @@ class TrimmerPool:
             while len(self._followed) > self._most:
                 self._followed.popitem(last=False)
             return found.trimmer
+
+    def _alike(
+        self, marks: Sequence[Hashable], message_at: Callable[[int], Message]
+    ) -> _Followed | None:
+        """A conversation that says the same under other marks, if a summary would be lost with it.
+
+        Where nobody saves a conversation, its messages get new ids at every call.
+        """
+        kept = [(key, one) for key, one in self._followed.items() if one.trimmer.summarised]
+        if not kept or not marks:
+            return None
+        messages = [message_at(place) for place in range(len(marks))]
+        alike = [(key, one) for key, one in kept if one.trimmer.begins(messages)]
+        if not alike:
+            return None
+        key, found = max(alike, key=lambda pair: pair[1].trimmer.added)
+        del self._followed[key]
+        found.marks = list(marks[: found.trimmer.added])
+        return found
 
     def _catch_up(
         self,

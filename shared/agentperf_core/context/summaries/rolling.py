@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context.records import Evicted
 from agentperf_core.context.summaries.base import Summarizing
 from agentperf_core.context.summaries.records import Coverage, Summary, each_place
 from agentperf_core.context.summaries.settings import SummarySettings
 from agentperf_core.context.summaries.work import WHERE
-from agentperf_core.context.window import Evicted
 from agentperf_core.errors import require_instance
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow

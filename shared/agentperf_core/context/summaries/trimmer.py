@@ -14,6 +14,7 @@ from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.summaries.base import Summarizing
 from agentperf_core.context.summaries.records import Trimmed
 from agentperf_core.context.summaries.settings import SummarySettings
+from agentperf_core.context.telling import announce
 from agentperf_core.context.window import Window
 from agentperf_core.errors import require_instance
 from agentperf_core.events import BUS, EventBus
@@ -73,6 +74,7 @@ class SummarizingTrimmer(Summarizing):
         self._settings = window
         self._window = Window(window, track=True)
         self._counted = (0, 0), 0
+        self._told = 0, 0
 
     @property
     def settings(self) -> WindowSettings:
@@ -88,6 +90,17 @@ class SummarizingTrimmer(Summarizing):
     def repairs(self) -> int:
         """How many things were wrong in what was added so far."""
         return len(self._window.repairs)
+
+    @property
+    def summarised(self) -> bool:
+        """Whether anything was summarised, or is to be."""
+        ledger = self._ledger
+        return bool(ledger.latest or ledger.pending or self._work.aside.busy)
+
+    def begins(self, messages: Sequence[Message]) -> bool:
+        """Whether some messages begin with those that were added here, by what they say."""
+        history = self._ledger.history
+        return bool(history) and history == list(messages[: len(history)])
 
     def add(self, message: Message) -> None:
         """Add the next message; a summary that is ready is adopted if this cuts the window.
@@ -144,7 +157,9 @@ class SummarizingTrimmer(Summarizing):
     def looked(self) -> Flow[Trimmed]:
         """What the model is shown; without `background`, waits for the summary of what was cut."""
         yield from self._waited()
-        return self.view()
+        view = self.view()
+        self._announce(view)
+        return view
 
     def look(self) -> Trimmed:
         """See `looked`."""
@@ -153,6 +168,19 @@ class SummarizingTrimmer(Summarizing):
     async def alook(self) -> Trimmed:
         """See `looked`."""
         return await arun(self.looked())
+
+    def _announce(self, view: Trimmed) -> None:
+        """Tell the bus of what was done since the last look."""
+        with self._lock:
+            cuts, repairs = self._told
+            self._told = len(view.cuts), len(view.repairs)
+        record = {
+            "tokens": view.tokens,
+            "left_out": view.left_out,
+            "cuts": [cut.record() for cut in view.cuts[cuts:]],
+            "repairs": [repair.kind for repair in view.repairs[repairs:]],
+        }
+        announce(record, bus=self._bus)
 
     def _left_out(self) -> int:
         """Counted again only where a cut or a repair can have changed it."""
