@@ -10,10 +10,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 from langchain_core.tools import BaseTool, StructuredTool
-from typing_extensions import get_type_hints
 
 from langchain_agentperf._memo import ObjectMemo
 
