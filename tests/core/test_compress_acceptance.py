@@ -26,7 +26,8 @@ for query in ("", "the bus in 1987"):
 
 
 def process(*command: str, seed: str = "0") -> str:
-    paths = [str(ROOT), str(ROOT / "shared"), str(Path(__file__).parent)]
+    tests = ROOT / "tests"
+    paths = [str(ROOT), str(ROOT / "shared"), str(tests), str(tests / "core")]
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
         [sys.executable, *command],
