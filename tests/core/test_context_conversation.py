@@ -47,7 +47,7 @@ def sliding(limit: int = 120, **recall: Any) -> SlidingWindow:
 def test_with_what_is_recalled_a_prompt_is_within_the_limit_and_valid(
     history: list[Message], limit: int, when: Any
 ):
-    talk = sliding(limit, when=when)
+    talk = sliding(limit, when=when, share=0.25)  # what must be shown needs most of so little room
     for place in range(1, len(history) + 1):
         view = talk.view(history[:place])
         cost = sum(map(WORDS.count_message, view.messages))

@@ -15,6 +15,7 @@ __all__ = ["Ladder"]
 
 CLEARED = "[tool result cleared to fit the context]"
 STUB = "[{count} earlier messages of this task were left out to fit the context]"
+_OWN_WORDS = 0.5  # how dear a message of the user counts when one of several must be shortened
 
 
 class Ladder:
@@ -93,11 +94,14 @@ class Ladder:
 
     def _drop_turns(self, excess: int, keep: int = 1) -> int:
         """Oldest turns, whole; the last ones stay."""
-        saved = count = 0
-        while len(self._turns) > keep and saved < excess:
-            for unit in self._turns.pop(0).units:
+        saved = count = turns = 0
+        most = len(self._turns) - keep
+        while turns < most and saved < excess:
+            for unit in self._turns[turns].units:
                 saved += self._leave(unit)
                 count += len(unit.messages)
+            turns += 1
+        del self._turns[:turns]
         return self._told("dropped", count, saved)
 
     def _stub_middle(self, excess: int) -> int:
@@ -147,7 +151,7 @@ class Ladder:
     def _largest_first(self) -> Sequence[tuple[KeptUnit, int]]:
         units = [unit for turn in self._turns for unit in turn.units]
         places = [(unit, at) for unit in units for at in range(len(unit.messages))]
-        return sorted(places, key=lambda place: -place[0].costs[place[1]])
+        return sorted(places, key=_weight, reverse=True)
 
     def _leave(self, unit: KeptUnit) -> int:
         """Take a unit out; one that is pinned moves to the front and costs what it did."""
@@ -158,12 +162,20 @@ class Ladder:
         return unit.cost
 
     def _stays(self, unit: KeptUnit) -> bool:
+        if self._settings.pin is None:  # a cut asks of a hundred units, and most are plain
+            return unit.messages[0].role == "system"
         return any(map(self._settings.keeps, unit.messages))
 
     def _told(self, kind: CutKind, messages: int, saved: int) -> int:
         if messages:
             self._note(kind, messages, saved)
         return saved
+
+
+def _weight(place: tuple[KeptUnit, int]) -> float:
+    """What a message costs; the user's own words go after what is half as large."""
+    unit, at = place
+    return unit.costs[at] * (_OWN_WORDS if unit.messages[at].role == "user" else 1.0)
 
 
 def _counted(unit: KeptUnit) -> int:

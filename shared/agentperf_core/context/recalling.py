@@ -49,7 +49,8 @@ class RecallSettings:
 
     Attributes:
         when: what is reason enough, see `RecallWhen`.
-        share: of the window's bound, for what comes back; the rest is for the conversation.
+        share: of the window's bound, for what comes back; the rest is for the conversation. Chosen
+            on three LoCoMo conversations (26, 30, 41), and flat from 0.3 to 0.4.
         embed: vectors of texts, to search by meaning, too; words are always searched.
         neighbours: how many messages around a found one come with it.
         date: when a message was said, as the model shall read it.
@@ -63,7 +64,7 @@ class RecallSettings:
     """
 
     when: RecallWhen = "auto"
-    share: float = 0.25
+    share: float = 0.35
     embed: Embed | None = None
     neighbours: int = 1
     date: Callable[[Message], str | None] | None = None
@@ -71,7 +72,7 @@ class RecallSettings:
     def __post_init__(self) -> None:
         require_positive(share=self.share)
         if self.share >= 1:
-            msg = f"share is a part of the window, below 1, got {self.share!r}; 0.25 suits most"
+            msg = f"share is a part of the window, below 1, got {self.share!r}; 0.35 suits most"
             raise ConfigError(msg)
         if self.when not in {"auto", "always", "tool"} and not callable(self.when):
             msg = f"when is 'auto', 'always', 'tool' or a function, got {self.when!r}; use 'auto'"
