@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from agentperf_core.cache.conversations.base import (
     BATCH_ID,
@@ -16,11 +16,9 @@ from agentperf_core.cache.conversations.base import (
     page,
 )
 from agentperf_core.cache.conversations.codec import pack, unpack
+from agentperf_core.cache.conversations.home import Home
 from agentperf_core.errors import CodecError
 from agentperf_core.flow import Flow, both
-
-if TYPE_CHECKING:
-    from agentperf_core.cache.conversations.sessions import Conversations
 
 __all__ = ["Conversation", "Said", "prefix_of"]
 
@@ -58,7 +56,7 @@ class Conversation:
         tenant: whose.
     """
 
-    def __init__(self, conversations: Conversations, session: str, tenant: str) -> None:
+    def __init__(self, conversations: Home, session: str, tenant: str) -> None:
         self.session = session
         self.tenant = tenant
         self._all = conversations

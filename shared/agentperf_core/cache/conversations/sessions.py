@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Literal, Self, TypeAlias, TypeVar
+from typing import Self, TypeVar
 
 from agentperf_core.breaker import Breaker
 from agentperf_core.cache.conversations.base import (
@@ -25,6 +25,7 @@ from agentperf_core.cache.conversations.base import (
     ConversationUnavailable,
 )
 from agentperf_core.cache.conversations.hand import Hand
+from agentperf_core.cache.conversations.home import WhenDown
 from agentperf_core.cache.conversations.memory import MemoryConversations
 from agentperf_core.cache.conversations.session import Conversation, Said, prefix_of
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
@@ -35,8 +36,6 @@ from agentperf_core.flow import Flow, arun, run
 __all__ = ["Conversation", "Conversations", "Said", "WhenDown"]
 
 T = TypeVar("T")
-
-WhenDown: TypeAlias = Literal["raise", "go_on"]
 
 WHERE = "cache.conversations"
 
