@@ -152,6 +152,13 @@ class Passage:
 
         return standing_in(tool, invoke, ainvoke, **{_PASSAGE: self, _ORIGINAL: original(tool)})
 
+    def leave(self) -> None:
+        """The call has ended; else it would hold itself, and be work for the garbage collector.
+
+        Whoever kept its tool, and calls it later, calls it without the executor.
+        """
+        self.inner = None
+
     def step(self) -> Step[Result]:
         """Runs the tool with what was asked for, without asking the executor."""
         return Step(self._run, self._arun)

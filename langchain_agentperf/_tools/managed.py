@@ -148,7 +148,10 @@ class Managed:
             if policy is not None:
                 by_name = self._policies.by_name(tools)
                 step = self._siblings.step(request, policy, by_name, step)
-            result = yield step
+            try:
+                result = yield step
+            finally:
+                passage.leave()
             wrong = _wrong(call, passage, result) if self._results.failed(result) else None
             if wrong is not None:
                 raise wrong
