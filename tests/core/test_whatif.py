@@ -59,6 +59,19 @@ def test_starting_siblings_together_never_lengthens_the_run(run: Trace, data: st
     assert replay_s(run, together=[group]) <= run.seconds
 
 
+def test_a_span_that_is_shortened_takes_what_outlived_it_along():
+    """The run was longer with both of them at no length than with one of them."""
+    run = trace(
+        span("r", None, 0, 2),
+        span("a", "r", 0, 1),
+        span("b", "a", 0, 2),  # a stream that is read after `a` has returned
+        span("c", "r", 2, 2),
+    )
+    one = replay_s(run, lambda s: 0 if s.id == "b" else None)
+    both = replay_s(run, lambda s: 0 if s.id in {"a", "b"} else None)
+    assert (one, both) == (1.0, 0.0)
+
+
 CHAIN_OF_THREE = trace(
     span("r", None, 0, 10),
     span("a", "r", 1, 3),

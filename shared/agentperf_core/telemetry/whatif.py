@@ -58,7 +58,9 @@ def replay_s(
         given = override(span) if override is not None else None
         siblings = children.get(span.id)
         if given is not None:
-            length[span.id] = _Length(given, given, span.end_ns)
+            # With what it called, also where that outlived it.
+            below = (length[child.id].last_ns for child in siblings or ())
+            length[span.id] = _Length(given, given, max((span.end_ns, *below)))
         elif siblings:
             length[span.id] = _with_children(span, siblings, length, group_of)
         else:
