@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from llama_index.core.base.llms.types import ChatMessage
 
 from agentperf_core.context import RecallSettings
-from agentperf_core.context.recalling import RecallWhen, recall_settings
+from agentperf_core.context.foreign import Foreign
+from agentperf_core.context.recalling import RecallWhen
 from agentperf_core.types import Message
 from llamaindex_agentperf._messages import from_core, mark, to_core
 
@@ -25,44 +26,12 @@ Recalling: TypeAlias = RecallSettings | RecallWhen | Mapping[str, Any] | None
 """What of what has left the window is brought back; see `RecallSettings`, or its fields."""
 
 
-def core_options(pin: Pin, oversize: Oversize) -> dict[str, Any]:
-    """The same two for the core's messages."""
-    return {
-        "pin": pin and _pinned(pin),
-        "oversize": _smaller(oversize) if callable(oversize) else oversize,
-    }
-
-
-def core_recall(given: Recalling) -> RecallSettings | None:
-    """Settings that read a message's date where LlamaIndex's users note one.
-
-    Raises:
-        ConfigError: if they are no settings.
-    """
-    return recall_settings(given, date=_date_of)
-
-
-def marks_of(messages: Sequence[ChatMessage]) -> list[Hashable]:
-    """What a window knows the messages by."""
-    return [mark(message) for message in messages]
-
-
-def reader(messages: Sequence[ChatMessage]) -> Callable[[int], Message]:
-    """What reads the message at a place."""
-    return lambda place: to_core(messages[place])
-
-
-def _pinned(pin: Callable[[ChatMessage], bool]) -> Callable[[Message], bool]:
-    return lambda message: pin(from_core(message))
-
-
-def _smaller(
-    shorten: Callable[[ChatMessage, int], ChatMessage],
-) -> Callable[[Message, int], Message]:
-    return lambda message, tokens: to_core(shorten(from_core(message), tokens))
-
-
 def _date_of(message: Message) -> str | None:
     origin = message.origin
     found = origin.additional_kwargs.get("date") if isinstance(origin, ChatMessage) else None
     return None if found is None else str(found)
+
+
+_MESSAGES = Foreign[ChatMessage](to_core, from_core, mark=mark, date=_date_of)
+core_options, core_recall = _MESSAGES.options, _MESSAGES.recall
+marks_of, reader = _MESSAGES.marks_of, _MESSAGES.reader
