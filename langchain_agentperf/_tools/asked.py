@@ -17,7 +17,7 @@ from langchain_agentperf._tools.bound import async_side, wrong_arguments
 from langchain_agentperf._tools.prepared import prepared
 from langchain_agentperf._tools.results import Result
 
-__all__ = ["NOWHERE", "ToolCalls", "calls_in", "refused", "tools_by_name"]
+__all__ = ["NOWHERE", "ToolCalls", "call_of", "calls_in", "refused", "tools_by_name"]
 
 
 class ToolCalls:
@@ -52,6 +52,16 @@ class ToolCalls:
             return await async_side(prepared(self.tool), self._executor)(call, config)
         except ValidationError as error:
             raise wrong_arguments(self.tool, error) or error from error.__cause__
+
+
+def call_of(tool: BaseTool, given: Any) -> dict[str, Any]:
+    """What a tool was asked for as LangChain's form of a call, without an id if it had none."""
+    if not isinstance(given, dict):
+        return {"name": tool.name, "args": {"": given}, "id": None}
+    asked = cast("dict[str, Any]", given)
+    if asked.get("type") == "tool_call":
+        return {"name": tool.name, "args": asked["args"], "id": asked["id"]}
+    return {"name": tool.name, "args": asked, "id": None}
 
 
 def tools_by_name(tools: Sequence[BaseTool | Callable[..., Any]]) -> dict[str, BaseTool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
@@ -11,9 +11,10 @@ from langchain_core.tools import BaseTool
 from agentperf_core.cache import check_tenant
 from agentperf_core.cache.toolresults.cache import ToolResultCache
 from agentperf_core.errors import ConfigError, require_instance
-from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.flow import Flow, Step, both
 from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools import ToolExecutor
+from langchain_agentperf._tools.asked import call_of
 from langchain_agentperf._tools.bound import async_side, standing_in
 from langchain_agentperf._tools.facts import facts_of
 from langchain_agentperf._tools.keeping import Asked, Keeper
@@ -84,11 +85,11 @@ def cached_tool(
         cache if cache is not None else ToolResultCache(), version=version, named=bool(version)
     )
 
-    def flow(given: Any, config: RunnableConfig | None, kwargs: dict[str, Any]) -> Flow[Any]:
+    def called(input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Flow[Any]:  # noqa: A002 - LangChain's name
         def asked() -> Asked:
             return Asked(
                 tool=tool,
-                call=_call(tool, given),
+                call=call_of(tool, input),
                 policy=found,
                 config=config,
                 run=current_run() if found.cache_scope == "run" else None,
@@ -97,32 +98,16 @@ def cached_tool(
             )
 
         def call() -> Any:
-            return prepared(tool).invoke(given, config, **kwargs)
+            return prepared(tool).invoke(input, config, **kwargs)
 
         def acall() -> Any:
             ready = prepared(tool)
             inner = ready.ainvoke if executor is None else async_side(ready, executor)
-            return inner(given, config, **kwargs)
+            return inner(input, config, **kwargs)
 
         return keeper.call(asked, Step(call, acall))
 
-    def invoke(input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002 - LangChain's name
-        return run(flow(input, config, kwargs))
-
-    async def ainvoke(input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002 - LangChain's name
-        return await arun(flow(input, config, kwargs))
-
-    return standing_in(tool, invoke, ainvoke)
-
-
-def _call(tool: BaseTool, given: Any) -> dict[str, Any]:
-    """What was asked for as LangChain's form of a call, without an id if it had none."""
-    if not isinstance(given, dict):
-        return {"name": tool.name, "args": {"": given}, "id": None}
-    asked = cast("dict[str, Any]", given)
-    if asked.get("type") == "tool_call":
-        return {"name": tool.name, "args": asked["args"], "id": asked["id"]}
-    return {"name": tool.name, "args": asked, "id": None}
+    return standing_in(tool, *both(called))
 
 
 def _checked(

@@ -12,7 +12,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from agentperf_core.context.recall import Recalled
 from agentperf_core.context.searching import TOOL_DESCRIPTION, TOOL_NAME, search_answer
 from agentperf_core.errors import require_positive
-from agentperf_core.flow import Flow, arun, run
+from agentperf_core.flow import Flow, both
 
 __all__ = ["recall_tool"]
 
@@ -58,12 +58,4 @@ def recall_tool(
         found = yield from window.find(messages, query, max_tokens=max_tokens)
         return search_answer(found)
 
-    def now(query: str, runtime: ToolRuntime[Any, Any]) -> str:
-        return run(search(query, runtime))
-
-    async def later(query: str, runtime: ToolRuntime[Any, Any]) -> str:
-        return await arun(search(query, runtime))
-
-    return StructuredTool.from_function(
-        now, later, name=name, description=description, infer_schema=True
-    )
+    return StructuredTool.from_function(*both(search), name=name, description=description)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 
 from agentperf_core.errors import require_instance
-from agentperf_core.flow import Flow, Step, arun, run
+from agentperf_core.flow import Flow, Step, both
 from agentperf_core.toolpolicy import Substitute
-from agentperf_core.tools import SubstituteRegistry, ToolResults
-from agentperf_core.types import ToolCall
+from agentperf_core.tools import SubstituteRegistry
+from langchain_agentperf._tools.asked import call_of
 from langchain_agentperf._tools.bound import standing_in
 from langchain_agentperf._tools.prepared import prepared
 from langchain_agentperf._tools.results import NotedResults, PlainResults
+from langchain_agentperf._tools.siblings import core_call
 from langchain_agentperf._tools.telling import tell
 
 __all__ = ["substitute"]
@@ -64,41 +64,24 @@ def substitute(
     chosen = Substitute.of(function, when=when, on_failure=on_failure)
     registry = SubstituteRegistry({tool.name: chosen})
 
-    def flow(given: Any, config: RunnableConfig | None, kwargs: dict[str, Any]) -> Flow[Any]:
-        asked = _arguments(given)
+    def called(input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Flow[Any]:  # noqa: A002 - LangChain's name
         ready = prepared(tool)
         step: Step[Any] = Step(
-            lambda: ready.invoke(given, config, **kwargs),
-            lambda: ready.ainvoke(given, config, **kwargs),
+            lambda: ready.invoke(input, config, **kwargs),
+            lambda: ready.ainvoke(input, config, **kwargs),
         )
-        if asked is None:  # words without names: a function of the arguments cannot be asked
-            return (yield from step)
-        noted = NotedResults() if _is_call(given) else None
-        results: ToolResults[Any] = noted if noted is not None else PlainResults()
-        call = ToolCall((given.get("id") or "") if noted is not None else "", tool.name, asked)
-        result = yield from registry.run(call, step, results)
-        if noted is not None and noted.run is not None and isinstance(result, ToolMessage):
-            yield from tell(tool, given, config, result, noted.run.record())
+        if not isinstance(input, dict):
+            return (yield from step)  # words without names: no function of arguments can be asked
+        call = call_of(tool, input)
+        if call["id"] is None:  # then the tool gives what it returned, and no message
+            return (yield from registry.run(core_call(call), step, PlainResults()))
+        noted = NotedResults()
+        result = yield from registry.run(core_call(call), step, noted)
+        if noted.run is not None:
+            yield from tell(tool, call, config, result, noted.run.record())
         return result
 
-    def invoke(input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002 - LangChain's name
-        return run(flow(input, config, kwargs))
-
-    async def ainvoke(input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002 - LangChain's name
-        return await arun(flow(input, config, kwargs))
-
-    return standing_in(tool, invoke, ainvoke)
-
-
-def _is_call(given: Any) -> bool:
-    return isinstance(given, dict) and cast("dict[str, Any]", given).get("type") == "tool_call"
-
-
-def _arguments(given: Any) -> Mapping[str, Any] | None:
-    if not isinstance(given, dict):
-        return None
-    asked = cast("dict[str, Any]", given)
-    return asked["args"] if _is_call(asked) else asked
+    return standing_in(tool, *both(called))
 
 
 substitute.__module__ = "langchain_agentperf"

@@ -9,7 +9,7 @@ from llama_index.core.tools import FunctionTool
 from agentperf_core.context import Recalled
 from agentperf_core.context.searching import TOOL_DESCRIPTION, TOOL_NAME, search_answer
 from agentperf_core.errors import require_positive
-from agentperf_core.flow import Flow, arun, run
+from agentperf_core.flow import Flow, both
 
 __all__ = ["recall_tool"]
 
@@ -50,10 +50,5 @@ def recall_tool(
         found = yield from memory.find(query, max_tokens=max_tokens)
         return search_answer(found)
 
-    def now(query: str) -> str:
-        return run(search(query))
-
-    async def later(query: str) -> str:
-        return await arun(search(query))
-
+    now, later = both(search)
     return FunctionTool.from_defaults(now, name=name, description=description, async_fn=later)
