@@ -9,8 +9,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 
-from agentperf_core.context.compress import Compressor, Rewriting
-from agentperf_core.errors import ConfigError, require_instance
+from agentperf_core.context.compress import Compressor, Rewriting, making
+from agentperf_core.errors import require_instance
 
 __all__ = ["compressor_from", "rewriting_strategy"]
 
@@ -21,29 +21,23 @@ _APART = RunnableConfig(callbacks=[], tags=["nostream"], run_name="agentperf_rew
 def compressor_from(
     compressor: Compressor | None, embeddings: Embeddings | None, options: dict[str, Any]
 ) -> Compressor:
-    """The compressor that was given, or one of the other arguments.
+    """The compressor that was given, or one of the other arguments; see the core's.
 
     Raises:
         ConfigError: if both were given, or one is of another kind.
     """
-    require_instance(Compressor, "write for instance Compressor(ratio=3)", compressor=compressor)
     require_instance(Embeddings, "give an embedding model of LangChain", embeddings=embeddings)
-    if compressor is not None:
-        if embeddings is not None or options:
-            names = [*(["embeddings"] if embeddings is not None else []), *options]
-            msg = f"a compressor brings its own settings, got {names!r} besides; give them to it"
-            raise ConfigError(msg)
-        return compressor
-    if embeddings is None:
-        return Compressor(**options)
+    model = embeddings
+    if model is None:
+        return making.compressor_from(compressor, None, options, name="embeddings")
 
     def embed(texts: Sequence[str]) -> list[list[float]]:
-        return embeddings.embed_documents([*texts])
+        return model.embed_documents([*texts])
 
     async def aembed(texts: Sequence[str]) -> list[list[float]]:
-        return await embeddings.aembed_documents([*texts])
+        return await model.aembed_documents([*texts])
 
-    return Compressor.with_embedder(embed, aembed=aembed, **options)
+    return making.compressor_from(compressor, (embed, aembed), options, name="embeddings")
 
 
 def rewriting_strategy(model: BaseChatModel, **options: Any) -> Rewriting:

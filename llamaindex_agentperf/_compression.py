@@ -9,8 +9,8 @@ import orjson
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.base import BaseLLM
 
-from agentperf_core.context.compress import Compressor, Rewriting
-from agentperf_core.errors import ConfigError, require_instance
+from agentperf_core.context.compress import Compressor, Rewriting, making
+from agentperf_core.errors import require_instance
 
 __all__ = ["compressed_output", "compressor_from", "rewriting_strategy"]
 
@@ -18,29 +18,23 @@ __all__ = ["compressed_output", "compressor_from", "rewriting_strategy"]
 def compressor_from(
     compressor: Compressor | None, embed_model: BaseEmbedding | None, options: dict[str, Any]
 ) -> Compressor:
-    """The compressor that was given, or one of the other arguments.
+    """The compressor that was given, or one of the other arguments; see the core's.
 
     Raises:
         ConfigError: if both were given, or one is of another kind.
     """
-    require_instance(Compressor, "write for instance Compressor(ratio=3)", compressor=compressor)
     require_instance(BaseEmbedding, "give a model of LlamaIndex", embed_model=embed_model)
-    if compressor is not None:
-        if embed_model is not None or options:
-            names = [*(["embed_model"] if embed_model is not None else []), *options]
-            msg = f"a compressor brings its own settings, got {names!r} besides; give them to it"
-            raise ConfigError(msg)
-        return compressor
-    if embed_model is None:
-        return Compressor(**options)
+    model = embed_model
+    if model is None:
+        return making.compressor_from(compressor, None, options, name="embed_model")
 
     def embed(texts: Sequence[str]) -> list[list[float]]:
-        return embed_model.get_text_embedding_batch([*texts])
+        return model.get_text_embedding_batch([*texts])
 
     async def aembed(texts: Sequence[str]) -> list[list[float]]:
-        return await embed_model.aget_text_embedding_batch([*texts])
+        return await model.aget_text_embedding_batch([*texts])
 
-    return Compressor.with_embedder(embed, aembed=aembed, **options)
+    return making.compressor_from(compressor, (embed, aembed), options, name="embed_model")
 
 
 def rewriting_strategy(llm: BaseLLM, **options: Any) -> Rewriting:

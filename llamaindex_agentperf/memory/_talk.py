@@ -19,8 +19,6 @@ from llamaindex_agentperf._windows import reader
 
 __all__ = ["Talk"]
 
-_LEAST = 8  # at least one part in so many of the limit is the conversation's
-
 _numbers = count()
 
 
@@ -84,18 +82,15 @@ class Talk:
 
     def _possible(self, beside: int) -> int:
         settings = self._window.settings
-        if not settings.in_tokens:
-            return 0  # what a request costs in tokens says nothing of a number of messages
         recall = self._window.recall
-        recalled = recall.reserved(settings) if recall else 0
-        most = settings.limit - settings.reserve - recalled - settings.limit // _LEAST
-        if beside > most:
+        taken = settings.granted(beside, kept=recall.reserved(settings) if recall else 0)
+        if taken < beside and settings.in_tokens:
             reason = (
                 f"the rest of the request takes {beside} of the {settings.limit} tokens of this "
                 "memory; the conversation keeps an eighth, so that the whole is over the limit"
             )
             BUS.emit(DecisionMade(room="context", outcome="short", reason=reason))
-        return max(min(beside, most), 0)
+        return taken
 
     def _converted(self, messages: tuple[Message, ...]) -> list[ChatMessage]:
         """The messages as LlamaIndex's; only those behind the last time's are looked at."""

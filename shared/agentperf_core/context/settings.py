@@ -12,6 +12,8 @@ from agentperf_core.types import Message
 
 __all__ = ["WindowSettings"]
 
+_LEAST = 8  # at least one part in so many of the bound is the conversation's
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowSettings:
@@ -86,6 +88,24 @@ class WindowSettings:
     def in_tokens(self) -> bool:
         """Whether the bound is one of tokens."""
         return self.max_tokens is not None
+
+    def granted(self, beside: int, *, kept: int = 0) -> int:
+        """As much of what a request costs besides as leaves the conversation an eighth.
+
+        For callers who rather send a request that is over the limit than none. Nothing where the
+        bound is a number of messages, of which tokens say nothing.
+
+        Args:
+            beside: tokens that the rest of the request takes.
+            kept: tokens that are kept free for something else.
+
+        Example:
+            >>> WindowSettings(max_tokens=8000, reserve=1000).granted(9000)
+            6000
+        """
+        if not self.in_tokens:
+            return 0
+        return max(min(beside, self.limit - self.reserve - kept - self.limit // _LEAST), 0)
 
     def cost(self, message: Message) -> int:
         """What a message takes of the bound."""

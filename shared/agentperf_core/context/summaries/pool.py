@@ -18,8 +18,6 @@ from agentperf_core.types import Message
 
 __all__ = ["TrimmerPool"]
 
-_SPARED = 8
-
 
 @dataclass(slots=True)
 class _Followed:
@@ -65,12 +63,8 @@ class TrimmerPool:
         self._lock = threading.Lock()
 
     def possible(self, beside: int) -> int:
-        """As much of what a request costs besides as leaves the conversation an eighth of the room.
-
-        For callers who rather send a request that is over the limit than none.
-        """
-        limit, reserve = self._settings.limit, self._settings.reserve
-        return max(min(beside, limit - reserve - limit // _SPARED), 0)
+        """As much of what a request costs besides as may be, see `WindowSettings.granted`."""
+        return self._settings.granted(beside)
 
     def follow(
         self,
