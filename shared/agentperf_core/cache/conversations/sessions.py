@@ -19,6 +19,7 @@ from collections import OrderedDict
 from typing import Self, TypeVar
 
 from agentperf_core.breaker import Breaker
+from agentperf_core.cache.closing import Closing
 from agentperf_core.cache.conversations.base import (
     Batch,
     ConversationStore,
@@ -40,7 +41,7 @@ T = TypeVar("T")
 WHERE = "cache.conversations"
 
 
-class Conversations:
+class Conversations(Closing):
     """All conversations of a store; make one and share it. Safe under threads and event loops.
 
     Args:
@@ -96,18 +97,6 @@ class Conversations:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # frameworks copy what holds it; a copy would be the same store
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.aclose()
 
     @property
     def is_down(self) -> bool:

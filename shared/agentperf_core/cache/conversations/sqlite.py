@@ -8,13 +8,13 @@ import sqlite3
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
 from agentperf_core.cache.conversations.base import Batch, Kept, State
 from agentperf_core.cache.conversations.sqlite_rows import CONVERSATIONS, Rows
-from agentperf_core.cache.stores.sqlite_file import SQLiteFile
+from agentperf_core.cache.stores.sqlite_file import SQLiteFile, file_path
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
-from agentperf_core.errors import ConfigError, require_positive
+from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, Step
 
 __all__ = ["SQLiteConversations", "default_path"]
@@ -71,10 +71,7 @@ class SQLiteConversations:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         require_positive(ttl_s=ttl_s, timeout_s=timeout_s)
-        if path is not None and not isinstance(cast("object", path), str | PathLike):
-            msg = f"path must be the path of a file, got {path!r}; leave it out for the default"
-            raise ConfigError(msg)
-        where = default_path() if path is None else Path(path)
+        where = file_path(path, default_path)
         self._file = SQLiteFile(where, timeout_s=timeout_s, schema=CONVERSATIONS)
         self._rows = Rows(namespace, ttl_s)
         self._name = namespace

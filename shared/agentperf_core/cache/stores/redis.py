@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from agentperf_core.cache.closing import Closing
 from agentperf_core.cache.stores.redis_layout import Layout
 from agentperf_core.cache.stores.redis_news import RedisNews
 from agentperf_core.cache.stores.redis_steps import BATCH, get, invalidate, put
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["RedisStore"]
 
 
-class RedisStore:
+class RedisStore(Closing):
     """Keeps values in Redis 6.2 or later, or Valkey; safe under threads, asyncio and processes.
 
     Give a `url`, and the store opens its own clients when they are needed: one for threads, one per
@@ -83,18 +84,6 @@ class RedisStore:
 
     def __repr__(self) -> str:
         return f"RedisStore({self._redis.where}, namespace={self._layout.namespace!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.aclose()
 
     # More than a store ----------------------------------------------------------------------------
 

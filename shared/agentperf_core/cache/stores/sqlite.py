@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from os import PathLike
-from pathlib import Path
-from typing import Self, cast
 
-from agentperf_core.cache.stores.sqlite_file import SQLiteFile, default_path
+from agentperf_core.cache.closing import Closing
+from agentperf_core.cache.stores.sqlite_file import SQLiteFile, default_path, file_path
 from agentperf_core.cache.stores.sqlite_rows import BATCH, OF_KEY, OF_TAG, Rows, blob, text
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
-from agentperf_core.errors import ConfigError, require_positive
+from agentperf_core.errors import require_positive
 
 __all__ = ["SQLiteStore"]
 
@@ -22,7 +21,7 @@ _KEPT_READS = 10_000  # noted until the next write; a process that only reads ke
 _TIDY_S = 60.0
 
 
-class SQLiteStore:
+class SQLiteStore(Closing):
     """Keeps values in a file in WAL mode: readers never wait, writers wait for one another.
 
     A process that is killed loses nothing that was set, a machine that loses power the last entries
@@ -65,10 +64,7 @@ class SQLiteStore:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         require_positive(max_bytes=max_bytes, timeout_s=timeout_s)
-        if path is not None and not isinstance(cast("object", path), str | PathLike):
-            msg = f"path must be the path of a file, got {path!r}; leave it out for the default"
-            raise ConfigError(msg)
-        self._file = SQLiteFile(default_path() if path is None else Path(path), timeout_s=timeout_s)
+        self._file = SQLiteFile(file_path(path, default_path), timeout_s=timeout_s)
         self._name = namespace
         self._clock = clock
         self._reads: dict[bytes, float] = {}
@@ -78,18 +74,6 @@ class SQLiteStore:
 
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self._file.path)!r}, namespace={self._name!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.aclose()
 
     @property
     def size_bytes(self) -> int:

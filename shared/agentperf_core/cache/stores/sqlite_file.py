@@ -10,12 +10,12 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 from agentperf_core.cache.stores.sqlite_schema import CACHE, Schema, prepare
 from agentperf_core.errors import ConfigError
 
-__all__ = ["SQLiteFile", "default_path"]
+__all__ = ["SQLiteFile", "default_path", "file_path"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +29,18 @@ def default_path() -> Path:
     """Where the cache lives if nobody says: in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "agentperf" / "cache.sqlite3"
+
+
+def file_path(path: str | os.PathLike[str] | None, default: Callable[[], Path]) -> Path:
+    """The path of a file that somebody gave, or the default.
+
+    Raises:
+        ConfigError: if it is no path.
+    """
+    if path is not None and not isinstance(cast("object", path), str | os.PathLike):
+        msg = f"path must be the path of a file, got {path!r}; leave it out for the default"
+        raise ConfigError(msg)
+    return default() if path is None else Path(path)
 
 
 class SQLiteFile:
