@@ -22,30 +22,15 @@ from agentperf_core.toolpolicy import ToolPolicy
 from agentperf_core.tools import ToolExecutor
 from langchain_agentperf import PerfToolNode
 from langchain_agentperf._tools.bound import Passage
-from tests.langchain.scripted_models import call, say
-from tests.langchain.tool_agents import counted_work, results, tool_mark
-
-
-@tool
-def look(at: int) -> str:
-    """Look somewhere."""
-    return f"seen {at}"
-
-
-@tool
-async def alook(at: int) -> str:
-    """Look somewhere."""
-    await asyncio.sleep(0)
-    return f"seen {at}"
+from tests.langchain.tool_agents import alook, asking, counted_work, look, results, tool_mark
 
 
 def graph(node: Any, state: Any = MessagesState, **options: Any) -> Any:
     return StateGraph(state).add_node("tools", node).add_edge(START, "tools").compile(**options)
 
 
-def asking(*named: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    calls = [call(name, f"c{n}", **arguments) for n, (name, arguments) in enumerate(named)]
-    return {"messages": [say("", *calls)]}
+def asked_for(*named: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    return {"messages": [asking(*named)]}
 
 
 def invoke(runner: Any, given: Any, config: Any = None) -> list[ToolMessage]:
@@ -70,7 +55,7 @@ def gate() -> Iterator[threading.Event]:
 @both
 def test_results_come_in_the_order_of_the_calls_and_say_how_they_went(go: Go):
     node = PerfToolNode([look])
-    found = go(graph(node), asking(*[("look", {"at": n}) for n in range(8)]))
+    found = go(graph(node), asked_for(*[("look", {"at": n}) for n in range(8)]))
     assert [message.content for message in found] == [f"seen {n}" for n in range(8)]
     assert {tool_mark(message)["outcome"] for message in found} == {"ok"}
     assert node.executor.stats().calls == 8
@@ -90,7 +75,7 @@ def test_a_tool_that_fails_or_hangs_costs_the_others_nothing(go: Go, gate: threa
         return "late"
 
     node = PerfToolNode([look, broken, hang], policies={"hang": ToolPolicy(timeout_s=0.05)})
-    message = asking(
+    message = asked_for(
         ("look", {"at": 1}), ("broken", {"at": 2}), ("hang", {"at": 3}), ("look", {"at": 4})
     )
     first, second, third, fourth = go(graph(node), message)
@@ -110,13 +95,13 @@ def test_sync_tools_run_all_at_once(go: Go):
         together.wait(30)
         return "met"
 
-    found = go(graph(PerfToolNode([meet])), asking(*[("meet", {"at": n}) for n in range(24)]))
+    found = go(graph(PerfToolNode([meet])), asked_for(*[("meet", {"at": n}) for n in range(24)]))
     assert [message.content for message in found] == ["met"] * 24
 
 
 def test_the_callers_own_limit_of_threads_holds():
     work, most = counted_work()
-    message = asking(*[("work", {"at": n}) for n in range(12)])
+    message = asked_for(*[("work", {"at": n}) for n in range(12)])
     invoke(graph(PerfToolNode([work])), message, {"max_concurrency": 1})
     assert most == [1]
 
@@ -138,7 +123,7 @@ def test_what_the_graph_gives_tools_is_given(go: Go):
         return Command(update={"count": count + 1, "messages": [said]})
 
     runner = graph(PerfToolNode([read, look]), Counting)
-    given = {**asking(("read", {"at": 1}), ("look", {"at": 2})), "count": 3}
+    given = {**asked_for(("read", {"at": 1}), ("look", {"at": 2})), "count": 3}
     found = go(runner, given)
     assert [message.content for message in found] == ["1 3 c0", "seen 2"]
     assert runner.invoke(given)["count"] == 4
@@ -153,7 +138,7 @@ def test_a_tool_that_asks_a_person_pauses_the_graph(go: Go):
 
     runner = graph(PerfToolNode([book]), checkpointer=InMemorySaver())
     config = {"configurable": {"thread_id": "t"}}
-    go(runner, asking(("book", {"room": 7})), config)
+    go(runner, asked_for(("book", {"room": 7})), config)
     (message,) = go(runner, Command(resume="yes"), config)
     assert message.content == "booked 7: yes"
 
@@ -177,7 +162,7 @@ def test_a_sync_wrapper_leaves_the_event_loop_alone():
     async def main() -> list[ToolMessage]:
         runner = graph(PerfToolNode([look, alook], wrap_tool_call=wrap))
         names = ["look", "alook"] * 4
-        message = asking(*[(name, {"at": n}) for n, name in enumerate(names)])
+        message = asked_for(*[(name, {"at": n}) for n, name in enumerate(names)])
         running = asyncio.create_task(runner.ainvoke(message))
         while not running.done():
             ticks.append(1)
@@ -200,7 +185,7 @@ def test_wrappers_are_used_as_in_langgraph(use_async: bool):
 
     node = PerfToolNode([look], wrap_tool_call=wrap, awrap_tool_call=awrap)
     go = ainvoke if use_async else invoke
-    (message,) = go(graph(node), asking(("look", {"at": 1})))
+    (message,) = go(graph(node), asked_for(("look", {"at": 1})))
     assert message.content == ("seen 6" if use_async else "seen 5")
 
 
@@ -210,7 +195,7 @@ def test_a_wrapper_that_answers_by_itself_needs_no_tool(go: Go):
         return ToolMessage("by hand", tool_call_id=request.tool_call["id"])
 
     node = PerfToolNode([look], wrap_tool_call=wrap)
-    (message,) = go(graph(node), asking(("look", {"at": 1})))
+    (message,) = go(graph(node), asked_for(("look", {"at": 1})))
     assert message.content == "by hand"
     assert tool_mark(message)["attempts"] == 0
 
@@ -221,7 +206,7 @@ def test_a_wrapper_that_raises_is_an_error_of_the_call(go: Go):
         raise KeyError("settings")
 
     node = PerfToolNode([look], wrap_tool_call=wrap)
-    (message,) = go(graph(node), asking(("look", {"at": 1})))
+    (message,) = go(graph(node), asked_for(("look", {"at": 1})))
     assert (message.status, "KeyError" in message.text) == ("error", True)
 
 
@@ -239,7 +224,7 @@ async def test_a_run_that_is_cancelled_cancels_the_tool_behind_a_sync_wrapper():
         return "never"
 
     node = PerfToolNode([hang], wrap_tool_call=lambda request, execute: execute(request))
-    running = asyncio.create_task(graph(node).ainvoke(asking(("hang", {"at": 1}))))
+    running = asyncio.create_task(graph(node).ainvoke(asked_for(("hang", {"at": 1}))))
     await begun.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -262,7 +247,7 @@ def test_errors_end_the_run_for_who_says_so(go: Go):
         PerfToolNode([broken], raises=[ConnectionError]),
     ):
         with pytest.raises(ConnectionError):
-            go(graph(node), asking(("broken", {"at": 1})))
+            go(graph(node), asked_for(("broken", {"at": 1})))
 
 
 @both
@@ -273,7 +258,7 @@ def test_a_handler_of_errors_writes_them_itself(go: Go):
         raise ConnectionError("down")
 
     node = PerfToolNode([broken], handle_tool_errors="Try later.")
-    (message,) = go(graph(node), asking(("broken", {"at": 1})))
+    (message,) = go(graph(node), asked_for(("broken", {"at": 1})))
     assert (message.content, message.status) == ("Try later.", "error")
 
 
@@ -295,7 +280,7 @@ def test_messages_may_be_under_another_key(go: Go):
         [step], messages_key="history", name="steps", policies={"step": ToolPolicy(exclusive="s")}
     )
     assert node.name == "steps"
-    given = {"history": asking(*[("step", {"at": n}) for n in range(5)])["messages"]}
+    given = {"history": asked_for(*[("step", {"at": n}) for n in range(5)])["messages"]}
     runner = graph(node, History)
     state = runner.invoke(given) if go is invoke else asyncio.run(runner.ainvoke(given))
     assert [m.content for m in results(state["history"])] == [f"step {n}" for n in range(5)]
@@ -310,9 +295,9 @@ def test_it_is_a_tool_node_and_takes_functions():
     node = PerfToolNode([add, look])
     assert isinstance(node, ToolNode)
     assert list(node.tools_by_name) == ["add", "look"]
-    (message,) = invoke(graph(node), asking(("add", {"a": 1, "b": 2})))
+    (message,) = invoke(graph(node), asked_for(("add", {"a": 1, "b": 2})))
     assert message.content == "3"
-    assert isinstance(asking(("add", {}))["messages"][0], AIMessage)
+    assert isinstance(asked_for(("add", {}))["messages"][0], AIMessage)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +317,7 @@ def test_wrong_configuration_is_an_error_at_once(options: dict[str, Any], says: 
 def test_two_nodes_may_share_an_executor():
     executor = ToolExecutor()
     for node in (PerfToolNode([look], executor=executor), PerfToolNode([look], executor=executor)):
-        invoke(graph(node), asking(("look", {"at": 1})))
+        invoke(graph(node), asked_for(("look", {"at": 1})))
     assert executor.stats().calls == 2
 
 
@@ -344,12 +329,12 @@ def passages() -> list[Passage]:
 async def test_a_call_leaves_nothing_for_the_garbage_collector():
     """It held itself, by the step that it was given: a hundred objects a call, and slower runs."""
     runner = graph(PerfToolNode([alook]))
-    await runner.ainvoke(asking(("alook", {"at": 1})))
+    await runner.ainvoke(asked_for(("alook", {"at": 1})))
     gc.collect()
     gc.disable()
     try:
         before = passages()  # calls of other tests that hang, and are held by their threads
-        await runner.ainvoke(asking(("alook", {"at": 2})))
+        await runner.ainvoke(asked_for(("alook", {"at": 2})))
         assert not [one for one in passages() if not any(one is other for other in before)]
     finally:
         gc.enable()

@@ -30,17 +30,12 @@ from tests.langchain.tool_agents import (
     counted_work,
     each_way,
     invoke,
+    look,
     results,
     tool_mark,
 )
 
 SOON = ToolPolicy(timeout_s=0.05)
-
-
-@tool
-def look(at: int) -> str:
-    """Look somewhere."""
-    return f"seen {at}"
 
 
 @pytest.fixture

@@ -28,27 +28,10 @@ from langchain_agentperf import (
     latency_callback,
 )
 from tests.core.flight_tools import WatchedFlight
-from tests.langchain.scripted_models import ScriptedChat, call, say
-from tests.langchain.tool_agents import tool_mark, until
+from tests.langchain.scripted_models import ScriptedChat
+from tests.langchain.tool_agents import alook, asking, look, tool_mark, until
 
 READS = ToolPolicy(read_only=True)
-
-
-@tool
-def look(at: int) -> str:
-    """Look somewhere."""
-    return f"seen {at}"
-
-
-@tool
-async def alook(at: int) -> str:
-    """Look somewhere."""
-    await asyncio.sleep(0)
-    return f"seen {at}"
-
-
-def asking(*named: tuple[str, dict[str, Any]]) -> AIMessage:
-    return say("", *[call(name, f"c{n}", **arguments) for n, (name, arguments) in enumerate(named)])
 
 
 def invoke(executor: ToolExecutor, given: Any, config: Any = None) -> list[ToolMessage]:

@@ -33,12 +33,29 @@ GO: Any = {"messages": [HumanMessage("go")]}
 Run: TypeAlias = Callable[..., list[BaseMessage]]
 
 
+@tool
+def look(at: int) -> str:
+    """Look somewhere."""
+    return f"seen {at}"
+
+
+@tool
+async def alook(at: int) -> str:
+    """Look somewhere."""
+    await asyncio.sleep(0)
+    return f"seen {at}"
+
+
+def asking(*named: tuple[str, dict[str, Any]]) -> AIMessage:
+    """A message that asks for all of these."""
+    return say("", *[call(name, f"c{n}", **arguments) for n, (name, arguments) in enumerate(named)])
+
+
 def ask(*named: tuple[str, dict[str, Any]]) -> ScriptedChat:
     """A model that asks for all of these in one message, and is done when it has the results."""
-    calls = [call(name, f"c{n}", **arguments) for n, (name, arguments) in enumerate(named)]
 
     def answer(number: int, messages: list[BaseMessage]) -> AIMessage:
-        return say("", *calls) if isinstance(messages[-1], HumanMessage) else say("done")
+        return asking(*named) if isinstance(messages[-1], HumanMessage) else say("done")
 
     return ScriptedChat(answer=answer)
 
