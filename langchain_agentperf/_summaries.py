@@ -31,7 +31,7 @@ _ASIDE: RunnableConfig = {
 
 def exact_counter(counter: TokenCounter | None) -> TokenCounter:
     """The counter that was given, else that of the vocabulary of today's OpenAI models."""
-    return counter if counter is not None else TokenCounter.for_encoding("o200k_base")
+    return counter if counter is not None else TokenCounter.for_encoding()
 
 
 def windowed(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class _Counting(TokenCounter):
 
 def _counter(given: Counting) -> TokenCounter:
     if given is None:
-        return TokenCounter.for_encoding("o200k_base")
+        return TokenCounter.for_encoding()
     if isinstance(given, TokenCounter):
         return given
     if isinstance(given, BaseChatModel):

@@ -33,7 +33,7 @@ def counter_of(tokenizer_fn: Tokenize | None, model_name: str) -> TokenCounter:
         return TokenCounter(lambda text: len(encode(text)))
     if model_name:
         return TokenCounter.for_model(model_name)
-    return TokenCounter.for_encoding("o200k_base")
+    return TokenCounter.for_encoding()
 
 
 def summarizer_of(model: Model, counter: TokenCounter) -> Summarize | None:

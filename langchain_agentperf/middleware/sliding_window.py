@@ -15,6 +15,7 @@ from agentperf_core.context.telling import announce
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow
 from langchain_agentperf._messages import from_core, to_core
+from langchain_agentperf._summaries import exact_counter
 from langchain_agentperf._windows import (
     Oversize,
     Pin,
@@ -102,7 +103,7 @@ class SlidingWindowMiddleware(AroundModel):
             low=low,
             reserve=reserve,
             keep_results=keep_results,
-            counter=TokenCounter.for_encoding("o200k_base") if counter is None else counter,
+            counter=exact_counter(counter),
             **core_options(pin, oversize),
         )
         recalling = core_recall(recall)

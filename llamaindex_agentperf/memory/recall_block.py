@@ -68,7 +68,7 @@ class RecallMemoryBlock(BaseMemoryBlock[str]):
         super().__init__(**fields)
         require_positive(max_tokens=self.max_tokens, sessions=self.sessions)
         self._settings = core_recall(recall) or RecallSettings()
-        self._counter = TokenCounter.for_encoding("o200k_base") if counter is None else counter
+        self._counter = TokenCounter.for_encoding() if counter is None else counter
 
     async def _aget(self, messages: list[ChatMessage] | None = None, **block_kwargs: Any) -> str:
         asked = _question(messages or ())

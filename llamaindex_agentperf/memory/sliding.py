@@ -13,6 +13,7 @@ from agentperf_core.accounting import TokenCounter
 from agentperf_core.context import Recalled, SlidingWindow, WindowSettings
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, arun, run
+from llamaindex_agentperf._summaries import counter_of
 from llamaindex_agentperf._windows import (
     Oversize,
     Pin,
@@ -136,7 +137,7 @@ class SlidingWindowMemory(KeptMemory):
             context = profile.context_tokens or llm.metadata.context_window
             token_limit = token_limit or int(context * _OF_CONTEXT)
         if tokenizer_fn is not None:
-            options["counter"] = TokenCounter(lambda text: len(tokenizer_fn(text)))
+            options["counter"] = counter_of(tokenizer_fn, "")
         if token_limit is None and options.get("message_limit") is None:
             token_limit = DEFAULT_TOKEN_LIMIT
         return cls(token_limit=token_limit, chat_history=[*(chat_history or ())], **options)
@@ -201,11 +202,7 @@ class SlidingWindowMemory(KeptMemory):
         return talk
 
     def _window(self, given: dict[str, Any]) -> SlidingWindow:
-        counter = given.get("counter") or (
-            TokenCounter.for_model(self.model)
-            if self.model
-            else TokenCounter.for_encoding("o200k_base")
-        )
+        counter = given.get("counter") or counter_of(None, self.model or "")
         settings = WindowSettings(
             max_tokens=self.token_limit,
             max_messages=self.message_limit,

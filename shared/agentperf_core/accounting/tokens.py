@@ -132,8 +132,12 @@ class TokenCounter:
         )
 
     @classmethod
-    def for_encoding(cls, name: str, *, memo_bytes: int = 2**22) -> TokenCounter:
+    def for_encoding(cls, name: str = "o200k_base", *, memo_bytes: int = 2**22) -> TokenCounter:
         """The counter of one of tiktoken's encodings, estimating if it is not on this machine.
+
+        Args:
+            name: of the encoding; default that of gpt-4o and what came after it.
+            memo_bytes: size of the memo in bytes.
 
         Raises:
             ConfigError: if tiktoken has no encoding of that name.
