@@ -210,6 +210,13 @@ def test_json_is_left_to_others():
     assert cleaned(text) == text
 
 
+@pytest.mark.parametrize("text", ["PLEASE```\n```\nPLEASE", "Please\n\nPlease ```\n```\nplease"])
+def test_what_is_left_of_a_line_is_no_fence(text: str):
+    """The fence that came of it ended at the real one, and the code behind was cleaned up."""
+    assert cleaned(text).endswith(text[text.index("\n```") + 1 :])
+    assert cleaned(cleaned(text)) == cleaned(text)
+
+
 @given(TEXTS)
 def test_clean_up_is_done_after_once_and_leaves_code_as_it_is(text: str):
     found = cleaned(text)

@@ -107,7 +107,14 @@ class CleanUp:
             at = block.end
             body = given[block.start : block.end]
             if block.kind == "prose":
-                body = self._prose(body, repeated, seen, taken)
+                said: dict[str, list[str]] = {}
+                shorter = self._prose(body, repeated, seen, said)
+                # Where a phrase before it is gone, what stood in a line may begin one: a fence,
+                # which would make prose of the code behind it.
+                if all(one.kind == "prose" for one in blocks_of(shorter)):
+                    body = shorter
+                    for kind, pieces in said.items():
+                        taken.setdefault(kind, []).extend(pieces)
             if body:
                 parts += [gap if parts else "", body]
                 gap = ""
