@@ -8,9 +8,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context._ladder import STUB
+from agentperf_core.context.oversize import shortened
+from agentperf_core.context.turns import units_of
 from agentperf_core.types import Message, ToolCall
 
-__all__ = ["WORDS", "broken_histories", "histories", "objections", "said"]
+__all__ = ["WORDS", "broken_histories", "histories", "least", "objections", "said"]
 
 WORDS = TokenCounter(lambda text: len(text.split()))
 
@@ -18,6 +21,29 @@ WORDS = TokenCounter(lambda text: len(text.split()))
 def said(role: Any, words: int, tag: str = "w", **fields: Any) -> Message:
     """A message of so many words."""
     return Message(role=role, text=" ".join(f"{tag}{n}" for n in range(words)), **fields)
+
+
+def least(history: Sequence[Message]) -> int:
+    """The most that any prompt of a conversation costs which is as small as it may be made.
+
+    The system prompt, the question, a stub for what came between, and the last step: each whole or
+    cut to its marker, whichever is smaller. Below that an overflow is the right answer.
+    """
+
+    def smallest(message: Message) -> int:
+        marker = shortened(message, 0, WORDS)
+        return min(map(WORDS.count_message, (message, marker)))
+
+    stub = WORDS.count_message(Message(role="user", text=STUB.format(count=99)))
+    most = 0
+    for upto in range(1, len(history) + 1):
+        units = units_of(history[:upto])
+        system = sum(WORDS.count_message(m) for m in history[:upto] if m.role == "system")
+        question = next((m for m in reversed(history[:upto]) if m.role == "user"), None)
+        must = [m for m in units[-1].messages if m.role != "system" and m is not question]
+        asked = [question] if question is not None else []
+        most = max(most, system + stub + sum(map(smallest, [*asked, *must])))
+    return most
 
 
 def objections(messages: Sequence[Message]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from conversations import WORDS, histories, objections, said
+from conversations import WORDS, histories, least, objections, said
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +47,7 @@ def sliding(limit: int = 120, **recall: Any) -> SlidingWindow:
 def test_with_what_is_recalled_a_prompt_is_within_the_limit_and_valid(
     history: list[Message], limit: int, when: Any
 ):
+    limit = max(limit, -(-least(history) * 4 // 3) + 1)  # a quarter is kept for recall
     talk = sliding(limit, when=when, share=0.25)  # what must be shown needs most of so little room
     for place in range(1, len(history) + 1):
         view = talk.view(history[:place])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conversations import WORDS, histories, objections, said
+from conversations import WORDS, histories, least, objections, said
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,13 +30,18 @@ def texts(window: Window) -> list[str]:
     return [message.text for message in window.messages()]
 
 
-limits = st.integers(90, 400)
+@st.composite
+def fitted_talks(draw: st.DrawFn) -> tuple[list[Message], int]:
+    """A conversation, and a limit in which what must be shown of it has room."""
+    history = draw(histories())
+    return history, max(draw(st.integers(90, 400)), least(history))
 
 
-@given(histories(), limits, st.sampled_from([0.3, 0.6, 0.9]))
+@given(fitted_talks(), st.sampled_from([0.3, 0.6, 0.9]))
 def test_every_prompt_fits_is_valid_and_holds_what_it_must(
-    history: list[Message], limit: int, low: float
+    talk: tuple[list[Message], int], low: float
 ):
+    history, limit = talk
     window = Window(settings(limit, low=low))
     system = [message for message in history if message.role == "system"]
     for place, message in enumerate(history):
@@ -53,10 +58,9 @@ def test_every_prompt_fits_is_valid_and_holds_what_it_must(
             assert objections(shown) == []
 
 
-@given(histories(), limits)
-def test_between_two_cuts_every_prompt_begins_with_the_one_before(
-    history: list[Message], limit: int
-):
+@given(fitted_talks())
+def test_between_two_cuts_every_prompt_begins_with_the_one_before(talk: tuple[list[Message], int]):
+    history, limit = talk
     window, before, cuts = Window(settings(limit)), list[Message](), 0
     for message in history:
         window.add(message)
@@ -66,8 +70,9 @@ def test_between_two_cuts_every_prompt_begins_with_the_one_before(
         before, cuts = shown, len(window.cuts)
 
 
-@given(histories(), limits)
-def test_a_window_built_anew_is_the_same_window(history: list[Message], limit: int):
+@given(fitted_talks())
+def test_a_window_built_anew_is_the_same_window(talk: tuple[list[Message], int]):
+    history, limit = talk
     one, sliding = Window(settings(limit)), SlidingWindow(settings(limit))
     for place in range(len(history)):
         one.add(history[place])
@@ -77,22 +82,25 @@ def test_a_window_built_anew_is_the_same_window(history: list[Message], limit: i
     assert fresh.left_out == len(history) - one.shown
 
 
-@given(histories(), limits)
-def test_what_was_fitted_fits(history: list[Message], limit: int):
+@given(fitted_talks())
+def test_what_was_fitted_fits(talk: tuple[list[Message], int]):
+    history, limit = talk
     once = SlidingWindow(settings(limit)).view(history).messages
     assert SlidingWindow(settings(limit)).view(once).messages == once
 
 
-@given(histories(), limits)
-def test_unchanged_messages_are_the_objects_that_were_given(history: list[Message], limit: int):
+@given(fitted_talks())
+def test_unchanged_messages_are_the_objects_that_were_given(talk: tuple[list[Message], int]):
+    history, limit = talk
     view = SlidingWindow(settings(limit)).view(history)
     given_ = {id(message) for message in history}
     for message in view.messages:
         assert id(message) in given_ or "left out" in message.text or "cleared" in message.text
 
 
-@given(histories(), limits)
-def test_what_leaves_the_window_is_told_once_as_it_was(history: list[Message], limit: int):
+@given(fitted_talks())
+def test_what_leaves_the_window_is_told_once_as_it_was(talk: tuple[list[Message], int]):
+    history, limit = talk
     window = Window(settings(limit), track=True)
     left: dict[int, Message] = {}
     for message in history:
@@ -295,3 +303,17 @@ def test_the_users_own_words_are_shortened_after_what_a_tool_said():
     shown = window.messages()
     assert shown[0] is question
     assert "left out" in shown[-1].text
+
+
+def test_a_stub_grows_instead_of_taking_its_own_place():
+    """It counted as saved what it cost again, and the step that could go stayed: an overflow."""
+    window = Window(settings(90, low=0.9))
+    window.add(said("user", 1))
+    for step, (words, *ids) in enumerate(((1, "c0"), (1, "c1", "c2"), (5, "c3", "c4"))):
+        calls = tuple(ToolCall(one, "look", {"at": one}) for one in ids)
+        window.add(said("assistant", words, tool_calls=calls))
+        for one in ids:
+            window.add(said("tool", 10 if step == 2 else 1, tool_call_id=one))
+    assert window.tokens == cost(window.messages()) <= 90
+    assert "5 earlier messages of this task" in window.messages()[1].text
+    assert objections(window.messages()) == []

@@ -109,18 +109,21 @@ class Ladder:
         units = self._turns[-1].units if self._turns else []
         first = 1 if units and units[0].messages[0].role == "user" else 0
         middle = [unit for unit in units[first:-1] if not unit.waiting and not self._stays(unit)]
-        saved = count = 0
+        if all(unit.stub for unit in middle):
+            return 0  # a stub in place of a stub saves nothing
+        saved = count = cost = 0
+        stub = Message(role="user")
         gone: list[KeptUnit] = []
         for unit in middle:
-            if saved >= excess:
+            if saved - cost >= excess:
                 break
             gone.append(unit)
             saved += self._leave(unit)
             count += _counted(unit)
+            stub = Message(role="user", text=STUB.format(count=count))
+            cost = self._settings.cost(stub)
         if not gone:
             return 0
-        stub = Message(role="user", text=STUB.format(count=count))
-        cost = self._settings.cost(stub)
         kept = [unit for unit in units if not any(unit is one for one in gone)]
         kept.insert(first, KeptUnit([stub], [cost], [-count], [stub], stub=True))
         self._turns[-1].units = kept
@@ -149,7 +152,7 @@ class Ladder:
         return self._told("shortened", count, saved)
 
     def _largest_first(self) -> Sequence[tuple[KeptUnit, int]]:
-        units = [unit for turn in self._turns for unit in turn.units]
+        units = [unit for turn in self._turns for unit in turn.units if not unit.stub]
         places = [(unit, at) for unit in units for at in range(len(unit.messages))]
         return sorted(places, key=_weight, reverse=True)
 
