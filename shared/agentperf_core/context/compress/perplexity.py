@@ -39,12 +39,14 @@ class PerplexityPruning:
     Args:
         model: a folder or a name that transformers can load, or a loaded causal model.
         tokenizer: the tokenizer of a loaded model; default what lies beside it.
-        gguf_file: name of a GGUF file in the folder, which is unpacked as it is loaded.
+        gguf_file: name of a GGUF file in the folder, unpacked as it is loaded, which takes the
+            packages `gguf` and `accelerate`.
         device: where it runs, as torch says it.
         window: tokens that the model sees at once.
 
     Raises:
-        ConfigError: if a loaded model comes without its tokenizer, or `window` is below 16.
+        ConfigError: if a loaded model comes without its tokenizer, or `window` is below 16; at the
+            first text, if the model cannot be loaded (the text stays as it is and says why).
         MissingExtra: at the first text, if torch or transformers are not installed.
 
     Example:
@@ -75,6 +77,7 @@ class PerplexityPruning:
         self._device = device
         self._window = window
         self._loaded = False
+        self._broken: ConfigError | None = None
         self._lock = threading.Lock()
 
     def compress(self, task: Task) -> Flow[Reduced]:
@@ -125,12 +128,24 @@ class PerplexityPruning:
     def _load(self) -> None:
         if self._loaded:
             return
+        if self._broken is not None:
+            raise self._broken  # it takes seconds to fail: not once more for every text
         if self._tokenizer is None:
             transformers = require("transformers", extra="local", purpose="perplexity pruning")
             options = {"gguf_file": self._gguf_file} if self._gguf_file else {}
             path = str(self._model)
-            self._tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
-            self._model = transformers.AutoModelForCausalLM.from_pretrained(path, **options)
+            try:
+                model = transformers.AutoModelForCausalLM.from_pretrained(path, **options)
+                tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
+            except Exception as error:  # whatever transformers says of files that it cannot read
+                msg = (
+                    f"model must be something that transformers can load, got {path!r}, "
+                    f"of which it says {str(error).strip()!r}; give a folder with weights and "
+                    "a tokenizer"
+                )
+                self._broken = ConfigError(msg)
+                raise self._broken from error
+            self._model, self._tokenizer = model, tokenizer
         self._model = self._model.to(self._device).eval()
         self._loaded = True
 
