@@ -129,7 +129,7 @@ def test_nothing_comes_between_a_call_and_its_results():
 def test_what_is_recalled_says_when_it_was_said():
     talk = sliding(date=lambda message: "2 May" if "Miso" in message.text else None)
     view = talk.view([CAT, *chat(8), ASKED])
-    assert "[2 May] user: My cat is called Miso." in view.messages[-1].text
+    assert "[2 May]\nuser: My cat is called Miso." in view.messages[-1].text
 
 
 def test_an_embedding_is_asked_off_the_event_loop():

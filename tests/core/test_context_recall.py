@@ -68,8 +68,58 @@ def test_a_date_and_a_name_stand_before_what_was_said():
     recall.add(1, Message(role="assistant", text="  "))
     found = recall.find("tea", tokens=50)
     assert found is not None
-    assert found.text.splitlines()[1] == "[3 May 2026] Ana: I like tea."
+    assert found.text.splitlines()[1:] == ["[3 May 2026]", "Ana: I like tea."]
     assert len(recall) == 1
+
+
+def test_a_date_is_said_once_for_all_that_was_said_then():
+    """In every line of chat it took a third of the room."""
+    recall = Recall(WORDS, neighbours=0)
+    days = {"1 May": ("tea one", "tea two"), None: ("tea three",), "2 May": ("tea four",)}
+    said = [(day, text) for day, texts in days.items() for text in texts]
+    for place, (day, text) in enumerate(said):
+        recall.add(place, Message(role="user", text=text), date=day)
+    found = recall.find("tea", tokens=60)
+    assert found is not None
+    assert found.text.splitlines() == [
+        "Earlier in this conversation:",
+        "[1 May]",
+        "user: tea one",
+        "user: tea two",
+        "[no date]",
+        "user: tea three",
+        "[2 May]",
+        "user: tea four",
+    ]
+    assert found.tokens == WORDS.count_message(Message(role="user", text=found.text))
+    assert recall.find("1 May", tokens=60) is not None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([None, "1 May", "2 May"]), st.integers(0, 9)), max_size=20),
+    st.integers(0, 60),
+)
+def test_dates_are_paid_for_out_of_the_same_room(said: list[tuple[str | None, int]], tokens: int):
+    recall = Recall(WORDS)
+    for place, (day, words) in enumerate(said):
+        recall.add(place, Message(role="user", text="tea " * words), date=day)
+    found = recall.find("tea", tokens=tokens)
+    if found is not None:
+        assert found.tokens == WORDS.count_message(Message(role="user", text=found.text)) <= tokens
+
+
+def test_a_message_comes_back_letter_for_letter():
+    """Blanks at its ends were dropped, and a search for the message in the prompt found nothing."""
+    recall = Recall(WORDS)
+    recall.add(0, Message(role="user", text=" My cat is Miso.  "))
+    found = recall.find("cat", tokens=50)
+    assert found is not None
+    assert found.text.endswith("user:  My cat is Miso.  ")
+
+
+def test_words_are_found_in_other_forms():
+    assert terms_of("studies studying studied") == ["studi"] * 3
+    assert terms_of("donation donated donating")[1:] == ["donat"] * 2
 
 
 def test_meaning_counts_where_there_is_an_encoder():

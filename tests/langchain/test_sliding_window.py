@@ -273,7 +273,7 @@ HISTORY: list[Any] = [
 def test_what_a_question_needs_comes_back_behind_it_with_its_date():
     shown, answer = told(window(recall="auto"))
     assert shown[-2].text == "What is the name of my cat?"
-    assert "[2 May] user: My cat is called Miso." in shown[-1].text
+    assert "[2 May]\nuser: My cat is called Miso." in shown[-1].text
     record = answer.response_metadata["agentperf"]["window"]
     assert record["recalled"]["tokens"] <= 60
     assert cost(shown) == record["tokens"] <= 240
@@ -295,7 +295,7 @@ async def test_a_model_with_the_tool_searches_for_itself(awaited: bool):
     agent = create_agent(ScriptedChat(answer=asks), middleware=[window(recall="tool")])
     asked = given_(*HISTORY)
     state = await agent.ainvoke(asked) if awaited else agent.invoke(asked)
-    assert "[2 May] user: My cat is called Miso." in state["messages"][-1].text
+    assert "[2 May]\nuser: My cat is called Miso." in state["messages"][-1].text
 
 
 def test_the_tool_says_when_there_is_nothing():

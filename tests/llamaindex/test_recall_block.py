@@ -41,7 +41,7 @@ async def test_stock_memory_finds_again_what_it_flushed():
     await engine.dispose()
     assert not any("Miso" in text for text in texts(shown[:-1]))
     assert shown[-1].role == MessageRole.USER
-    assert "[2 May] user: My cat is called Miso." in texts(shown)[-1]
+    assert "[2 May]\nuser: My cat is called Miso." in texts(shown)[-1]
     assert "What is the name of my cat?" in texts(shown)[-1]
 
 

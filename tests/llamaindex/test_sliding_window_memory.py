@@ -119,7 +119,7 @@ def test_what_a_question_needs_comes_back_behind_it_and_is_never_put():
     one = memory(recall="auto", chat_history=[*HISTORY, ASKED])
     shown = one.get()
     assert shown[-2] is ASKED
-    assert "[2 May] user: My cat is called Miso." in texts(shown)[-1]
+    assert "[2 May]\nuser: My cat is called Miso." in texts(shown)[-1]
     assert cost(shown) <= 240
     assert one.record["recalled"]["messages"] >= 1
     one.put(says("Miso."))
@@ -148,7 +148,7 @@ async def test_a_model_with_the_tool_searches_for_itself(streaming: bool):
         llm=ScriptedLLM(script=script), tools=[recall_tool(one)], streaming=streaming
     )
     answer = await agent.run(user_msg=str(ASKED.content), memory=one)
-    assert "[2 May] user: My cat is called Miso." in str(answer)
+    assert "[2 May]\nuser: My cat is called Miso." in str(answer)
 
 
 def test_the_tool_says_when_there_is_nothing():

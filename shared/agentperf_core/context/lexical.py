@@ -7,7 +7,8 @@ feedback, Lavrenko and Croft 2001). Both were chosen on three LoCoMo conversatio
 are flat around the choice.
 
 Own code because the packages for BM25 index a finished collection; one that grows must not be
-built anew with every turn.
+built anew with every turn. Words are reduced to their stems by Snowball's English stemmer, which
+found 1 to 1.4 in 100 more turns with answers than leaving out endings (same conversations).
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from __future__ import annotations
 import heapq
 import math
 import re
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any
 
 __all__ = ["LexicalIndex", "terms_of"]
 
@@ -33,11 +37,12 @@ _STOP = frozenset(
     "where who which how why with from by as about so just not no can could would will s t m re ve "
     "d ll".split()
 )
-_ENDINGS = ("ing", "ed", "es", "s", "ly")
+_STEMMING = threading.Lock()  # a stemmer holds the word that it works on
+_STEMS = 2**15  # words whose stems are kept: finding one takes some 20 us
 
 
 def terms_of(text: str) -> list[str]:
-    """The terms of a text: words in small letters without endings and without the commonest ones.
+    """The terms of a text: stems of words in small letters, without the commonest ones.
 
     Example:
         >>> terms_of("When did Ana visit the museums?")
@@ -52,11 +57,17 @@ def terms_of(text: str) -> list[str]:
     return found
 
 
+@lru_cache(_STEMS)
 def _stem(word: str) -> str:
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
+    with _STEMMING:
+        return _stemmer().stemWord(word)
+
+
+@cache
+def _stemmer() -> Any:
+    import snowballstemmer  # late: it loads the rules of 34 languages
+
+    return snowballstemmer.stemmer("english")  # pyright: ignore[reportUnknownMemberType]
 
 
 class LexicalIndex:

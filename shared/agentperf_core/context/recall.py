@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
 
 from agentperf_core.accounting.tokens import TokenCounter
@@ -22,11 +23,12 @@ __all__ = ["Embed", "Recall", "Recalled"]
 Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 """Vectors of some texts; any embedding model, called with a list."""
 
+_UNDATED = "no date"
 HEADING = "Earlier in this conversation:"
 _WORDS_SHARE = 0.5  # of the best lexical score, beside a cosine
 _PIECE = 1200  # characters, some 250 tokens
 _MOST_PIECES = 64  # of one message: the head of a huge one
-_LEAST = 0.1  # of the best score; worse lines cost tokens and held no evidence (LoCoMo 26, 30, 41)
+_LEAST = 0.05  # of the best score; few worse lines held evidence (LoCoMo 26, 30, 41)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Recalled:
     """Earlier messages that a question may need.
 
     Attributes:
-        text: a heading and a line per message, oldest first.
+        text: a heading and a line per message, oldest first, under the date of each group.
         places: the places of the messages in the conversation.
         tokens: what the text costs as a message.
     """
@@ -45,10 +47,24 @@ class Recalled:
 
 
 @dataclass(frozen=True, slots=True)
+class _Group:
+    """Lines of one date in a row, which is said once: of a line of chat it would be a third."""
+
+    heading: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Line:
     place: int
     text: str
     tokens: int
+    group: _Group
+
+    @property
+    def dated(self) -> str:
+        """The line as it is searched."""
+        return f"{self.group.heading} {self.text}".lstrip()
 
 
 class Recall:
@@ -71,7 +87,8 @@ class Recall:
         >>> recall.add(3, Message(role="user", text="My cat is called Miso."), date="2 May")
         >>> print(recall.find("What is the name of my cat?", tokens=100).text)
         Earlier in this conversation:
-        [2 May] user: My cat is called Miso.
+        [2 May]
+        user: My cat is called Miso.
     """
 
     def __init__(
@@ -92,6 +109,8 @@ class Recall:
         self._bus = bus
         self._index = LexicalIndex()
         self._lines: list[_Line] = []
+        self._date: str | None = None
+        self._group = _Group("", 0)
         self._vectors: list[Sequence[float]] = []
 
     def __len__(self) -> int:
@@ -106,13 +125,14 @@ class Recall:
                 result, a document) in pieces, so that one of them may come back alone.
             date: when it was said, as the model shall read it.
         """
-        by = f"{message.name or message.role}: "
-        if date:
-            by = f"[{date}] {by}"
-        for piece in _pieces(message.text.strip()):
-            line = by + piece
-            self._index.add(line)
-            self._lines.append(_Line(place, line, self._counter.count_text(line) + 1))
+        if date != self._date:
+            self._date, heading = date, f"[{date or _UNDATED}]"
+            self._group = _Group(heading, self._counter.count_text(heading) + 1)
+        for piece in _pieces(message.text):
+            text = f"{message.name or message.role}: {piece}"
+            line = _Line(place, text, self._counter.count_text(text) + 1, self._group)
+            self._index.add(line.dated)
+            self._lines.append(line)
 
     def find(self, question: str, *, tokens: int) -> Recalled | None:
         """What the question may need, as much as there is room for; `None` if nothing fits it.
@@ -127,13 +147,18 @@ class Recall:
         if not chosen:
             return None
         lines = [self._lines[at] for at in sorted(chosen)]
-        text = "\n".join([HEADING, *(line.text for line in lines)])
+        shown = [HEADING]
+        for group, of_one_date in groupby(lines, key=lambda line: line.group):
+            shown += [group.heading] if group.heading else []
+            shown += [line.text for line in of_one_date]
+        text = "\n".join(shown)
         cost = self._counter.count_message(Message(role="user", text=text))
         return Recalled(text, tuple(dict.fromkeys(line.place for line in lines)), cost)
 
     def _chosen(self, scores: Sequence[float], room: int) -> set[int]:
         """The best lines with those around them, until there is no room for the next."""
         chosen: set[int] = set()
+        groups: set[int] = set()
         least = max(scores, default=0.0) * _LEAST
         for best in sorted(range(len(scores)), key=lambda at: -scores[at]):
             if scores[best] <= max(least, 0.0):
@@ -142,10 +167,12 @@ class Recall:
             for at in range(max(first, 0), min(last + 1, len(self._lines))):
                 if at in chosen:
                     continue
-                room -= self._lines[at].tokens
+                line = self._lines[at]
+                room -= line.tokens + (0 if id(line.group) in groups else line.group.tokens)
                 if room < 0:
                     return chosen
                 chosen.add(at)
+                groups.add(id(line.group))
         return chosen
 
     def _scores(self, question: str) -> Sequence[float]:
@@ -165,7 +192,7 @@ class Recall:
         ]
 
     def _cosines(self, question: str) -> list[float]:
-        new = [line.text for line in self._lines[len(self._vectors) :]]
+        new = [line.dated for line in self._lines[len(self._vectors) :]]
         if self._embed is None:
             return []
         found = self._embed([question, *new])
@@ -175,7 +202,10 @@ class Recall:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """A text in pieces that end where a line or a sentence does, if one does."""
+    """A text in pieces that end where a line or a sentence does, if one does; a short one as is."""
+    if len(text) <= _PIECE:
+        yield from [text] if text.strip() else []
+        return
     start = 0
     for _ in range(_MOST_PIECES):
         if start >= len(text):
