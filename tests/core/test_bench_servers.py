@@ -22,8 +22,10 @@ from agentperf_core.bench.servers import (
 )
 from agentperf_core.errors import AgentPerfError
 
+# What a shell starts in the background ignores SIGINT, and so would its children.
 PARENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from agentperf_core.bench.servers import plain_redis
 with plain_redis() as server:
     print(server.port, flush=True)

@@ -37,11 +37,6 @@ class KeptUnit:
         """What it takes in all."""
         return sum(self.costs)
 
-    @property
-    def has_results(self) -> bool:
-        """Whether it has tool results."""
-        return len(self.messages) > 1
-
 
 @dataclass(slots=True)
 class KeptTurn:

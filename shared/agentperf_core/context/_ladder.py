@@ -26,7 +26,7 @@ class Ladder:
         pinned: units that stay.
         turns: the others; changed in place.
         note: told of each step that did something: what, how many messages, how much.
-        evict: told of each unit that leaves.
+        evict: told of each unit that leaves, if somebody wants to know.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Ladder:
         pinned: list[KeptUnit],
         turns: list[KeptTurn],
         note: Callable[[CutKind, int, int], None],
-        evict: Callable[[KeptUnit], None],
+        evict: Callable[[KeptUnit], None] | None,
     ) -> None:
         self._settings = settings
         self._pinned = pinned
@@ -68,7 +68,7 @@ class Ladder:
         """Old tool results, oldest first: the model has used them already."""
         if not self._settings.in_tokens:
             return 0
-        holders = [unit for turn in self._turns for unit in turn.units if unit.has_results]
+        holders = [unit for turn in self._turns for unit in turn.units if len(unit.messages) > 1]
         keep = self._settings.keep_results
         saved = count = 0
         for unit in holders[: len(holders) - keep] if keep else holders:
@@ -161,7 +161,8 @@ class Ladder:
         if self._stays(unit):
             self._pinned.append(unit)
             return 0
-        self._evict(unit)
+        if self._evict is not None:
+            self._evict(unit)
         return unit.cost
 
     def _stays(self, unit: KeptUnit) -> bool:

@@ -86,6 +86,7 @@ class LexicalIndex:
     """
 
     def __init__(self, *, neighbours: float = _NEIGHBOURS) -> None:
+        _stemmer()  # its rules take 30 ms to load, which no turn shall wait for
         self._neighbours = neighbours
         self._postings: dict[str, list[tuple[int, int]]] = {}
         self._terms: list[Counter[str]] = []

@@ -124,9 +124,11 @@ class Window:
 
     def _all(self) -> list[Message]:
         if self._shown is None:
-            units = [*self._pinned, *(unit for turn in self._turns for unit in turn.units)]
+            units = [unit for turn in self._turns for unit in turn.units]
+            units[:0] = self._pinned
             self._shown = [message for unit in units for message in unit.messages]
-            self._shown_added = sum(place >= 0 for unit in units for place in unit.places)
+            places = [place for unit in units for place in unit.places if place >= 0]
+            self._shown_added = len(places)
         return self._shown
 
     def _show(self, message: Message, place: int) -> None:
@@ -216,7 +218,8 @@ class Window:
         if self.tokens <= self.room:
             return
         self._shown = None
-        ladder = Ladder(self._settings, self._pinned, self._turns, self._note, self._leave)
+        leave = self._leave if self._track else None
+        ladder = Ladder(self._settings, self._pinned, self._turns, self._note, leave)
         self.tokens = ladder.fit(self.tokens, self.room)
         if self.tokens > self.room:
             msg = (
@@ -229,9 +232,8 @@ class Window:
         self.cuts.append(Cut(kind, messages, saved, self._added))
 
     def _leave(self, unit: KeptUnit) -> None:
-        if self._track:
-            self._evicted += [
-                Evicted(place, message)
-                for place, message in zip(unit.places, unit.added, strict=True)
-                if place >= 0
-            ]
+        self._evicted += [
+            Evicted(place, message)
+            for place, message in zip(unit.places, unit.added, strict=True)
+            if place >= 0
+        ]
