@@ -312,3 +312,34 @@ def test_a_prompt_that_lost_nothing_is_not_told_of():
         ("context", "cut"),
     ]
     assert "1 faults of the history repaired (orphan_result)" in events[1].reason
+
+
+def test_a_tool_result_that_was_cleared_can_be_found_again():
+    """It was not before its whole turn had left the window: gone for as long as the turn stayed."""
+    talk = Conversation(
+        WindowSettings(max_tokens=200, keep_results=1, counter=WORDS), RecallSettings(when="tool")
+    )
+    talk.add(said("user", 3, "ask"))
+    for step in range(6):
+        call = ToolCall(f"c{step}", "look", {"at": step})
+        talk.add(said("assistant", 1, tool_calls=(call,)))
+        talk.add(said("tool", 30, f"result{step}x", tool_call_id=call.id))
+        talk.add(said("assistant", 1))
+    assert next(cut.kind for cut in talk.window.cuts) == "cleared"
+    assert "result0x7" not in " ".join(one.text for one in talk.window.messages())
+    found = run(talk.find("result0x7", tokens=120))
+    assert found is not None
+    assert found.places[0] == 2
+    assert "result0x29" in found.text
+
+
+@pytest.mark.parametrize("words", [400, 20_000])
+def test_what_was_cut_out_of_a_message_comes_back_when_it_is_asked_for(words: int):
+    talk = Conversation(WindowSettings(max_tokens=200, counter=WORDS), RecallSettings(when="tool"))
+    lines = [f"line {n} says nothing of note" for n in range(words // 6)]
+    lines[len(lines) // 2] = "line of the pilot, who is Amelia"
+    talk.add(Message(role="user", text="\n".join(lines)))
+    assert "Amelia" not in " ".join(one.text for one in talk.window.messages())
+    found = run(talk.find("Who is the pilot?", tokens=400))
+    assert found is not None
+    assert "Amelia" in found.text

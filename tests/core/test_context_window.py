@@ -103,13 +103,19 @@ def test_what_leaves_the_window_is_told_once_as_it_was(talk: tuple[list[Message]
     history, limit = talk
     window = Window(settings(limit), track=True)
     left: dict[int, Message] = {}
+    in_part: dict[int, Message] = {}
     for message in history:
         window.add(message)
         for one in window.take_evicted():
-            assert one.place not in left
-            left[one.place] = one.message
-    assert all(left[place] is history[place] for place in left)
+            known = in_part if one.shown else left
+            assert one.place not in known
+            known[one.place] = one.message
+    assert all(told[place] is history[place] for told in (left, in_part) for place in told)
     assert len(left) + window.shown == len(history)
+    shown = window.messages()
+    whole = {id(message) for message in shown}
+    for place, message in enumerate(history):
+        assert place in left or place in in_part or id(message) in whole
 
 
 def test_old_tool_results_go_first_then_whole_turns():

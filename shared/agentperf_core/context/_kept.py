@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from agentperf_core.context.records import Evicted
 from agentperf_core.types import Message
 
-__all__ = ["KeptTurn", "KeptUnit", "next_out"]
+__all__ = ["KeptTurn", "KeptUnit", "Told", "next_out"]
 
 
 @dataclass(slots=True)
@@ -43,6 +44,31 @@ class KeptTurn:
     """What a user said and what was done about it."""
 
     units: list[KeptUnit]
+
+
+class Told:
+    """What has left a window, wholly or in part, since somebody asked last."""
+
+    def __init__(self) -> None:
+        self.evicted: list[Evicted] = []
+
+    def leave(self, unit: KeptUnit) -> None:
+        """A unit leaves; what the window itself put in has no place."""
+        self.evicted += [
+            Evicted(place, message)
+            for place, message in zip(unit.places, unit.added, strict=True)
+            if place >= 0
+        ]
+
+    def reduce(self, place: int, message: Message) -> None:
+        """Less is to be shown of a message."""
+        if place >= 0:
+            self.evicted.append(Evicted(place, message, shown=True))
+
+    def take(self) -> Sequence[Evicted]:
+        """All of it, once."""
+        taken, self.evicted = self.evicted, []
+        return taken
 
 
 def next_out(

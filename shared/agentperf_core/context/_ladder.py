@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from agentperf_core.context._kept import KeptTurn, KeptUnit
+from agentperf_core.context._kept import KeptTurn, KeptUnit, Told
 from agentperf_core.context.oversize import shortened
 from agentperf_core.context.records import CutKind
 from agentperf_core.context.settings import WindowSettings
@@ -26,7 +26,7 @@ class Ladder:
         pinned: units that stay.
         turns: the others; changed in place.
         note: told of each step that did something: what, how many messages, how much.
-        evict: told of each unit that leaves, if somebody wants to know.
+        told: told of what leaves and of what is made smaller, if somebody wants to know.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class Ladder:
         pinned: list[KeptUnit],
         turns: list[KeptTurn],
         note: Callable[[CutKind, int, int], None],
-        evict: Callable[[KeptUnit], None] | None,
+        told: Told | None = None,
     ) -> None:
         self._settings = settings
         self._pinned = pinned
         self._turns = turns
         self._note = note
-        self._evict = evict
+        self._listener = told
 
     def fit(self, total: int, room: int) -> int:
         """Bring `total` down to what `low` says, or at least to `room`; the new total.
@@ -89,7 +89,7 @@ class Ladder:
             if cost < unit.costs[at]:
                 saved += unit.costs[at] - cost
                 count += 1
-                unit.messages[at], unit.costs[at] = short, cost
+                self._replace(unit, at, short, cost)
         return saved, count
 
     def _drop_turns(self, excess: int, keep: int = 1) -> int:
@@ -146,7 +146,7 @@ class Ladder:
                 found = shortened(message, aim, settings.counter)
             new = settings.cost(found)
             if new < cost:
-                unit.messages[at], unit.costs[at] = found, new
+                self._replace(unit, at, found, new)
                 saved += cost - new
                 count += 1
         return self._told("shortened", count, saved)
@@ -161,9 +161,15 @@ class Ladder:
         if self._stays(unit):
             self._pinned.append(unit)
             return 0
-        if self._evict is not None:
-            self._evict(unit)
+        if self._listener is not None:
+            self._listener.leave(unit)
         return unit.cost
+
+    def _replace(self, unit: KeptUnit, at: int, smaller: Message, cost: int) -> None:
+        whole = unit.messages[at] is unit.added[at]
+        if whole and self._listener is not None:
+            self._listener.reduce(unit.places[at], unit.added[at])
+        unit.messages[at], unit.costs[at] = smaller, cost
 
     def _stays(self, unit: KeptUnit) -> bool:
         if self._settings.pin is None:  # a cut asks of a hundred units, and most are plain

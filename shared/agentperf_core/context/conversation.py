@@ -63,6 +63,7 @@ class Conversation:
         self._question = ""
         self._known: tuple[str, Recalled | None] | None = None
         self._waiting: deque[Evicted] = deque()
+        self._in_part: set[int] = set()  # places of what is shown in part, and known to recall
         self._lock = threading.Lock()
         self._memory = recall and Recall(
             settings.counter, embed=recall.embed, neighbours=recall.neighbours, bus=bus
@@ -75,13 +76,23 @@ class Conversation:
         try:
             self.window.add(message)
         finally:
-            self._waiting.extend(self.window.take_evicted())
+            self._take()
             # Never waits: whoever searches may be waiting for an embedding.
             if self._waiting and self._lock.acquire(blocking=False):
                 try:
                     self._index(_AT_ONCE)
                 finally:
                     self._lock.release()
+
+    def _take(self) -> None:
+        """What is not shown any more, or in part only; each message once."""
+        for one in self.window.take_evicted():
+            if one.place in self._in_part:
+                self._in_part.discard(one.place)
+                continue
+            self._waiting.append(one)
+            if one.shown:
+                self._in_part.add(one.place)
 
     def extend(self, messages: Iterable[Message], *, beside: int = 0) -> None:
         """Add several messages.

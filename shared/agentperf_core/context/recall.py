@@ -144,34 +144,34 @@ class Recall:
         scores = self._scores(question)
         frame = self._counter.count_message(Message(role="user", text=HEADING)) + 1
         chosen = self._chosen(scores, tokens - frame)
-        if not chosen:
-            return None
-        lines = [self._lines[at] for at in sorted(chosen)]
-        shown = [HEADING]
-        for group, of_one_date in groupby(lines, key=lambda line: line.group):
-            shown += [group.heading] if group.heading else []
-            shown += [line.text for line in of_one_date]
-        text = "\n".join(shown)
-        cost = self._counter.count_message(Message(role="user", text=text))
-        return Recalled(text, tuple(dict.fromkeys(line.place for line in lines)), cost)
+        while chosen:
+            lines = sorted((self._lines[at] for at in chosen), key=lambda line: line.place)
+            text = _written(lines)
+            cost = self._counter.count_message(Message(role="user", text=text))
+            if cost <= tokens:
+                return Recalled(text, tuple(dict.fromkeys(line.place for line in lines)), cost)
+            # A date twice: what was shortened came here before what was said earlier.
+            chosen.popitem()
+        return None
 
-    def _chosen(self, scores: Sequence[float], room: int) -> set[int]:
-        """The best lines with those around them, until there is no room for the next."""
-        chosen: set[int] = set()
+    def _chosen(self, scores: Sequence[float], room: int) -> dict[int, None]:
+        """The best lines with those around them, best first, until there is no room for one."""
+        chosen: dict[int, None] = {}
         groups: set[int] = set()
         least = max(scores, default=0.0) * _LEAST
         for best in sorted(range(len(scores)), key=lambda at: -scores[at]):
             if scores[best] <= max(least, 0.0):
                 break
             first, last = best - self._neighbours, best + self._neighbours
-            for at in range(max(first, 0), min(last + 1, len(self._lines))):
+            around = range(max(first, 0), min(last + 1, len(self._lines)))
+            for at in (best, *around):  # itself first: there may be room for no more
                 if at in chosen:
                     continue
                 line = self._lines[at]
                 room -= line.tokens + (0 if id(line.group) in groups else line.group.tokens)
                 if room < 0:
                     return chosen
-                chosen.add(at)
+                chosen[at] = None
                 groups.add(id(line.group))
         return chosen
 
@@ -199,6 +199,14 @@ class Recall:
         asked = _unit(found[0])
         self._vectors += [_unit(vector) for vector in found[1:]]
         return [sum(map(float.__mul__, asked, vector)) for vector in self._vectors]
+
+
+def _written(lines: Sequence[_Line]) -> str:
+    shown = [HEADING]
+    for group, of_one_date in groupby(lines, key=lambda line: line.group):
+        shown += [group.heading] if group.heading else []
+        shown += [line.text for line in of_one_date]
+    return "\n".join(shown)
 
 
 def _pieces(text: str) -> Iterator[str]:

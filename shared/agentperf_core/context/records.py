@@ -51,12 +51,15 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Evicted:
-    """A message that has left the window.
+    """A message that has left the window, wholly or in part.
 
     Attributes:
         place: how many messages were added before it.
         message: as it was added.
+        shown: whether a shorter form of it still is: a cleared tool result, a shortened message.
+            It is told of again when that leaves.
     """
 
     place: int
     message: Message
+    shown: bool = False

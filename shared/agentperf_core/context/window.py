@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agentperf_core.context._kept import KeptTurn, KeptUnit, next_out
+from agentperf_core.context._kept import KeptTurn, KeptUnit, Told, next_out
 from agentperf_core.context._ladder import Ladder
 from agentperf_core.context.oversize import shortened
 from agentperf_core.context.records import ContextOverflow, Cut, CutKind, Evicted
@@ -52,12 +52,11 @@ class Window:
 
     def __init__(self, settings: WindowSettings, *, track: bool = False) -> None:
         self._settings = settings
-        self._track = track
         self._pinned: list[KeptUnit] = []
         self._turns: list[KeptTurn] = []
         self._added = 0
         self._reserve = settings.reserve
-        self._evicted: list[Evicted] = []
+        self._told = Told() if track else None
         # What is shown, and how much of it was added; made anew only after a cut, because a window
         # is looked at more often than it is cut.
         self._shown: list[Message] | None = []
@@ -142,12 +141,14 @@ class Window:
         return next_out(self._turns, amount, self._settings.keeps)
 
     def take_evicted(self) -> Sequence[Evicted]:
-        """What has left the window since this was asked last; always empty without `track`."""
-        taken, self._evicted = self._evicted, []
-        return taken
+        """What has left the window, wholly or in part, since this was asked last.
+
+        Always empty without `track`.
+        """
+        return self._told.take() if self._told else ()
 
     def _add_unit(self, place: int, message: Message) -> None:
-        shown = self._not_huge(message)
+        shown = self._not_huge(place, message)
         cost = self._settings.cost(shown)
         waiting = {call.id for call in message.tool_calls}
         unit = KeptUnit([shown], [cost], [place], [message], waiting)
@@ -194,7 +195,7 @@ class Window:
         self._shown = None
 
     def _append_result(self, unit: KeptUnit, message: Message, place: int) -> None:
-        shown = self._not_huge(message)
+        shown = self._not_huge(place, message)
         cost = self._settings.cost(shown)
         unit.messages.append(shown)
         unit.costs.append(cost)
@@ -203,7 +204,7 @@ class Window:
         self.tokens += cost
         self._show(shown, place)
 
-    def _not_huge(self, message: Message) -> Message:
+    def _not_huge(self, place: int, message: Message) -> Message:
         """A message of megabytes, shortened before it is counted: counting it takes seconds."""
         settings = self._settings
         if not settings.in_tokens or settings.oversize != "cut" or settings.keeps(message):
@@ -212,14 +213,15 @@ class Window:
             return message
         found = shortened(message, int(self.room * settings.low / 2), settings.counter)
         self._note("shortened", 1, 0)
+        if self._told:
+            self._told.reduce(place, message)
         return found
 
     def _fit(self) -> None:
         if self.tokens <= self.room:
             return
         self._shown = None
-        leave = self._leave if self._track else None
-        ladder = Ladder(self._settings, self._pinned, self._turns, self._note, leave)
+        ladder = Ladder(self._settings, self._pinned, self._turns, self._note, self._told)
         self.tokens = ladder.fit(self.tokens, self.room)
         if self.tokens > self.room:
             msg = (
@@ -230,10 +232,3 @@ class Window:
 
     def _note(self, kind: CutKind, messages: int, saved: int) -> None:
         self.cuts.append(Cut(kind, messages, saved, self._added))
-
-    def _leave(self, unit: KeptUnit) -> None:
-        self._evicted += [
-            Evicted(place, message)
-            for place, message in zip(unit.places, unit.added, strict=True)
-            if place >= 0
-        ]

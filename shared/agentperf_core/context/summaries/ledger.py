@@ -67,9 +67,9 @@ class Ledger:
 
     def evicted(self, gone: Sequence[Evicted]) -> None:
         """Note what left the window; what is ready is adopted, as the prompt changes anyway."""
-        if not gone:
+        places = {one.place for one in gone if not one.shown}
+        if not places:
             return
-        places = {one.place for one in gone}
         self._evicted |= places
         self.pending |= places - self._known
         self._coverage = None
