@@ -12,7 +12,8 @@ from agentperf_core.optional import require
 Vectors = list[list[float]]
 Peer = Callable[[Sequence[str], str, int, int], str]
 
-_HUB = ("llmlingua", "ctxprune")  # their models come from a hub, not with the package
+# Their models come from a hub, not with the package.
+_HUB = {"llmlingua2": "llmlingua", "ctxprune": "ctxprune"}
 
 
 class Encoder:
@@ -48,8 +49,9 @@ def peers(encoder: Encoder | None) -> dict[str, Peer]:
         print("llamaindex_optimizer is left out: llama-index-core or the encoder is missing")
     else:
         found["llamaindex_optimizer"] = sentence_optimizer(encoder)
-    for name in _HUB:
-        state = "not installed" if importlib.util.find_spec(name) is None else "without its model"
+    for name, package in _HUB.items():
+        installed = importlib.util.find_spec(package) is not None
+        state = "without its model" if installed else "not installed"
         print(f"{name} is left out: it is {state}")
     return found
 

@@ -5,7 +5,8 @@ Each question's gold passage is mixed with passages of seven other questions tha
 answer, at a place drawn with the seed; an answer is kept if its words still stand in a row. Lines
 with an even number were developed on; by default the others are reported (`--part report`). The
 distractors are gold passages of other questions drawn at random, which is easy for whoever reads
-the question. Peers run where they are installed.
+the question. Peers run where they are installed. Compressors that ask a language model take half
+a minute a document, and are run where `--methods` names them (see `_compression_lm.py`).
 
 CPU time is that of the process, tokenising included, with one thread for the encoder, whose time is
 counted once per document and charged to each ratio.
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from _common import table
+from _compression_lm import with_model
 from _compression_peers import Encoder, peers
 
 from agentperf_core.accounting.tokens import TokenCounter
@@ -124,7 +126,8 @@ def methods(names: Sequence[str] | None, encoder: Encoder | None) -> dict[str, M
             compressor.compress(document.text, query=document.question, tokens=tokens).text
         )
     found |= {"ours_bm25": by_words, "random_sentences": random_sentences, "head": head}
-    for name, peer in peers(encoder).items():
+    asking = with_model(names or (), COUNTER)
+    for name, peer in (peers(encoder) | asking).items():
         found[name] = lambda document, tokens, ratio, peer=peer: peer(
             document.passages, document.question, tokens, ratio
         )

@@ -70,7 +70,7 @@ class Talk:
             self._marks, reader(self._history), beside=taken, question=question
         )
         record = view.record()
-        if taken < beside:
+        if taken < beside and self._window.settings.in_tokens:
             record["short_by"] = beside - taken
         announce(record)
         self.record = record

@@ -43,7 +43,8 @@ class SummaryTrimMemory(KeptMemory):
     tokenizer to that of `model_name`, and other functions to the defaults.
 
     Args:
-        token_limit: what the shown messages may cost, the summary among them.
+        token_limit: what the shown messages may cost, the summary among them; `None` where
+            `options` bounds their number (`max_messages`).
         llm: who summarises: a model, or a function of core messages (see `Summarize`); `None` to
             drop what leaves the window.
         model_name: whose tokens are counted; default OpenAI's `o200k_base`.
@@ -66,7 +67,7 @@ class SummaryTrimMemory(KeptMemory):
         ['My cat is called Miso.']
     """
 
-    token_limit: int = Field(description="What the shown messages may cost.")
+    token_limit: int | None = Field(default=None, description="What the shown messages may cost.")
     llm: Any = Field(default=None, description="Who summarises.")
     model_name: str = Field(default="", description="Whose tokens are counted.")
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings.")
@@ -100,19 +101,21 @@ class SummaryTrimMemory(KeptMemory):
         Args:
             chat_history: the conversation so far.
             llm: who summarises.
-            token_limit: default three quarters of the model's context, or 3000 without a model.
+            token_limit: default three quarters of the model's context, or 3000 without a model;
+                none beside `max_messages`.
             tokenizer_fn: counts tokens; default that of the model.
             **options: see `options` of the class.
 
         Raises:
             ConfigError: see the class.
         """
-        name = ""
+        bounded = token_limit is not None or options.get("max_messages") is not None
+        name, usual = "", _USUAL
         if isinstance(llm, LLM):
-            token_limit = token_limit or int(llm.metadata.context_window * _SHARE)
+            usual = int(llm.metadata.context_window * _SHARE)
             name = llm.metadata.model_name
         return cls(
-            token_limit=token_limit or _USUAL,
+            token_limit=token_limit if bounded else usual,
             llm=llm,
             model_name=name,
             options=options,

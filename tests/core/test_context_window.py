@@ -203,15 +203,27 @@ def test_pinned_messages_stay_and_count():
     assert window.tokens <= 80
 
 
-def test_room_for_what_stands_beside_grows_and_never_shrinks():
+def test_the_largest_of_the_last_requests_says_how_much_room_stays_free():
     window = Window(settings(100))
     for number in range(8):
         window.add(said("user", 8, f"u{number}."))
     before = window.tokens
     window.reserve(60)
     assert window.tokens <= 40 < before
-    window.reserve(10)
-    assert window.room == 40
+    for _ in range(7):
+        window.reserve(10)
+        assert window.room == 40
+    window.reserve(10)  # it stayed small for ever
+    assert window.room == 90
+
+
+def test_a_single_large_request_does_not_keep_a_conversation_small():
+    sliding, history = SlidingWindow(settings(100)), list[Message]()
+    for number in range(20):
+        history.append(said("user", 8, f"u{number}."))
+        view = sliding.view(history, beside=60 if number == 5 else 0)
+        assert view.tokens <= (40 if 5 <= number < 13 else 100)
+    assert view.tokens > 40
 
 
 def test_what_no_step_can_make_fit_is_an_error():

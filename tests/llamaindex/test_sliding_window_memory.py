@@ -178,6 +178,12 @@ def test_what_the_rest_of_the_request_takes_is_kept_free():
     assert "short" in {event.outcome for event in events if isinstance(event, DecisionMade)}
 
 
+def test_tokens_beside_say_nothing_of_a_memory_that_counts_messages():
+    one = SlidingWindowMemory.from_defaults(message_limit=4, chat_history=[*talk(20), ASKED])
+    assert len(one.get(initial_token_count=9000)) <= 4
+    assert "short_by" not in one.record
+
+
 def test_what_no_step_can_make_fit_is_an_error_that_says_so():
     one = memory(oversize="error")
     one.put(user("word " * 900))

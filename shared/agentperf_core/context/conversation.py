@@ -94,12 +94,13 @@ class Conversation:
             if one.shown:
                 self._in_part.add(one.place)
 
-    def extend(self, messages: Iterable[Message], *, beside: int = 0) -> None:
+    def extend(self, messages: Iterable[Message], *, beside: int | None = None) -> None:
         """Add several messages.
 
         Args:
             messages: in order.
-            beside: what the rest of the request takes, see `Window.reserve`.
+            beside: what the rest of the request takes, see `Window.reserve`; default that they
+                come without one.
 
         Raises:
             ContextOverflow: if it does not fit at the end; what was too large in its time does not
@@ -107,7 +108,7 @@ class Conversation:
         """
         overflow = None
         try:
-            if beside > 0:
+            if beside is not None:
                 self.window.reserve(self._reserve + beside)
         except ContextOverflow as error:
             overflow = error

@@ -169,14 +169,14 @@ class SlidingWindow:
         tokens: int,
     ) -> Flow[Recalled | None]:
         """Search what has left the window of a conversation, for a model that asks for it."""
-        talk, _ = self._looked(marks, message_at, 0, told=False)
+        talk, _ = self._looked(marks, message_at, None, told=False)
         return (yield from talk.find(question, tokens=tokens))
 
     def _looked(
         self,
         marks: Sequence[Hashable],
         message_at: Callable[[int], Message],
-        beside: int,
+        beside: int | None,
         *,
         told: bool = True,
     ) -> tuple[Conversation, View]:
@@ -230,7 +230,7 @@ class SlidingWindow:
     def _new(self) -> Conversation:
         return Conversation(self.settings, self.recall, bus=self._bus)
 
-    def _read_anew(self, found: _Followed, history: Sequence[Message], beside: int) -> None:
+    def _read_anew(self, found: _Followed, history: Sequence[Message], beside: int | None) -> None:
         """Replace the window of a conversation that came in broken: it is repaired as a whole."""
         valid = repaired(history)
         found.talk, found.marks, found.cuts, found.repairs = self._new(), [], 0, 0

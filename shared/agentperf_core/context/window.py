@@ -10,6 +10,7 @@ built anew from the same conversation is the same window.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 from agentperf_core.context._kept import KeptTurn, KeptUnit, Told, next_out
@@ -22,6 +23,7 @@ from agentperf_core.types import Message
 
 __all__ = ["Evicted", "Window"]
 
+_REQUESTS = 8  # of which the largest says how much room stays free
 _HUGE = 32  # characters per token of room; real text has three to five
 
 
@@ -56,6 +58,7 @@ class Window:
         self._turns: list[KeptTurn] = []
         self._added = 0
         self._reserve = settings.reserve
+        self._asked = deque[int](maxlen=_REQUESTS)
         self._told = Told() if track else None
         # What is shown, and how much of it was added; made anew only after a cut, because a window
         # is looked at more often than it is cut.
@@ -82,14 +85,17 @@ class Window:
         return self._settings.limit - self._reserve
 
     def reserve(self, tokens: int) -> None:
-        """Leave at least so much room for what stands beside the window; never less than before.
+        """Leave at least so much room for what stands beside the window, in this request.
+
+        The largest of the last eight requests counts: where large ones and small ones take turns,
+        the window is not cut at each of the large ones, and a single large one is forgotten.
 
         Raises:
             ContextOverflow: if there is no room left.
         """
-        if tokens > self._reserve:
-            self._reserve = tokens
-            self._fit()
+        self._asked.append(tokens)
+        self._reserve = max(self._settings.reserve, *self._asked)
+        self._fit()
 
     def add(self, message: Message) -> None:
         """Add the next message of the conversation.

@@ -27,6 +27,7 @@ __all__ = ["PerplexityPruning"]
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]\s*|[^\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+\s*"
 )
+_BEFORE = 4  # one part in so many of a window has been seen before
 _ALWAYS = 4 * 10**6  # characters of a text that is not worth a model's time
 
 
@@ -42,7 +43,7 @@ class PerplexityPruning:
         gguf_file: name of a GGUF file in the folder, unpacked as it is loaded, which takes the
             packages `gguf` and `accelerate`.
         device: where it runs, as torch says it.
-        window: tokens that the model sees at once.
+        window: tokens that the model sees at once, at most.
 
     Raises:
         ConfigError: if a loaded model comes without its tokenizer, or `window` is below 16; at the
@@ -63,13 +64,13 @@ class PerplexityPruning:
         tokenizer: Any = None,
         gguf_file: str | None = None,
         device: str = "cpu",
-        window: int = 512,
+        window: int = 1024,
     ) -> None:
         if not isinstance(model, str) and not hasattr(model, "__fspath__") and tokenizer is None:
             msg = f"a loaded model needs its tokenizer=, got {type(model).__name__!r} alone"
             raise ConfigError(msg)
         if window < 16:
-            msg = f"window must be >= 16 tokens, got {window!r}; leave it out for 512"
+            msg = f"window must be >= 16 tokens, got {window!r}; leave it out for 1024"
             raise ConfigError(msg)
         self._model: Any = model
         self._tokenizer = tokenizer
@@ -114,15 +115,17 @@ class PerplexityPruning:
         encoded = self._tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
         losses = [float("inf")]
-        step = self._window // 2
-        for start in range(0, max(len(ids) - 1, 1), step):
-            first = max(start - step, 0)  # half a window before it says what it is about
-            part = torch.tensor([ids[first : start + step + 1]], device=self._device)
+        start = 0
+        while start < len(ids) - 1:
+            # What comes before says what it is about.
+            first = max(start - self._window // _BEFORE, 0)
+            part = torch.tensor([ids[first : first + self._window + 1]], device=self._device)
             with torch.inference_mode():
                 logits: Any = self._model(part).logits[0, :-1].float()
             likely = torch.log_softmax(logits, -1)
             told = -likely[torch.arange(part.shape[1] - 1), part[0, 1:]]
             losses += told[start - first :].tolist()
+            start = first + self._window
         return _per_word(words, offsets, losses)
 
     def _load(self) -> None:
@@ -147,6 +150,8 @@ class PerplexityPruning:
                 raise self._broken from error
             self._model, self._tokenizer = model, tokenizer
         self._model = self._model.to(self._device).eval()
+        most = getattr(self._model.config, "max_position_embeddings", None)
+        self._window = min(self._window, most - 1 if most else self._window)
         self._loaded = True
 
 
