@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
 from scripted_models import ScriptedChat, call, say
 
 from agentperf_core.accounting import TokenCounter
@@ -355,10 +356,7 @@ def test_settings_that_mean_nothing_are_refused_at_once(options: dict[str, Any],
 
 @pytest.fixture
 def sqlite_saver(tmp_path: Any) -> Iterator[Any]:
-    sqlite = pytest.importorskip(
-        "langgraph.checkpoint.sqlite", reason="langgraph-checkpoint-sqlite is not installed"
-    )
-    with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "saved.db")) as saver:
+    with SqliteSaver.from_conn_string(str(tmp_path / "saved.db")) as saver:
         yield saver
 
 
