@@ -88,21 +88,22 @@ class ContextFitMiddleware(AroundModel):
         )
 
     def _call(self, request: Request, handler: Callable[[Request], Any]) -> Flow[Response]:
-        record = (fitted := self._fitted(request)).record()
+        model = model_profile(request.model, self._registry).name
+        yield from self._fitter.ready(model)
+        record = (fitted := self._fitted(request, model)).record()
         announce(record)
         shown: list[Any] = [from_core(message) for message in fitted.messages]
         response = yield from sent(request.override(messages=shown), handler)
         return noted(response, "context", record)
 
-    def _fitted(self, request: Request) -> Fitted:
-        profile = model_profile(request.model, self._registry)
+    def _fitted(self, request: Request, model: str | None) -> Fitted:
         system = request.system_message
         tools = tool_definitions(request.tools)
         return self._fitter.follow(
             marks_of(request.messages),
             reader(request.messages),
             tools=[*tools, *format_definitions(request.response_format)],
-            model=profile.name,
+            model=model,
             beside=[to_core(system)] if system is not None else (),
             output=longest_answer(request),
         )

@@ -20,6 +20,7 @@ from pydantic import Field, PrivateAttr
 from agentperf_core.accounting import ModelRegistry, TokenCounter
 from agentperf_core.context import ContextFitter
 from agentperf_core.context.telling import announce
+from agentperf_core.flow import Flow, arun, run
 from llamaindex_agentperf._messages import from_core
 from llamaindex_agentperf._signatures import with_signature
 from llamaindex_agentperf._usage import extra_of
@@ -102,19 +103,19 @@ class ContextFitLLM(DelegatingLLM):
     @with_signature
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Like `inner.chat`, with what fits."""
-        fitted, record = self._fitted(messages, kwargs)
+        fitted, record = run(self._fitted(messages, kwargs))
         return _noted(self.inner.chat(fitted, **kwargs), record)
 
     @with_signature
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Like `inner.achat`, with what fits."""
-        fitted, record = self._fitted(messages, kwargs)
+        fitted, record = await arun(self._fitted(messages, kwargs))
         return _noted(await self.inner.achat(fitted, **kwargs), record)
 
     @with_signature
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Like `inner.stream_chat`, with what fits."""
-        fitted, record = self._fitted(messages, kwargs)
+        fitted, record = run(self._fitted(messages, kwargs))
         chunks = self.inner.stream_chat(fitted, **kwargs)
 
         def noted() -> ChatResponseGen:
@@ -128,7 +129,7 @@ class ContextFitLLM(DelegatingLLM):
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """Like `inner.astream_chat`, with what fits."""
-        fitted, record = self._fitted(messages, kwargs)
+        fitted, record = await arun(self._fitted(messages, kwargs))
         chunks = await self.inner.astream_chat(fitted, **kwargs)
 
         async def noted() -> ChatResponseAsyncGen:
@@ -139,13 +140,15 @@ class ContextFitLLM(DelegatingLLM):
 
     def _fitted(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]
-    ) -> tuple[list[ChatMessage], dict[str, Any]]:
+    ) -> Flow[tuple[list[ChatMessage], dict[str, Any]]]:
         longest = self.inner.metadata.num_output
+        model = model_profile(self.inner, self._registry).name
+        yield from self._fitter.ready(model)
         fit = self._fitter.follow(
             marks_of(messages),
             reader(messages),
             tools=_definitions(kwargs),
-            model=model_profile(self.inner, self._registry).name,
+            model=model,
             # Where nobody has set it, LlamaIndex says its default.
             output=longest if longest != DEFAULT_NUM_OUTPUTS else None,
         )

@@ -20,6 +20,7 @@ raise none of these into a running call: what fails there becomes a `Fault` even
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ __all__ = [
     "ConfigError",
     "MissingExtra",
     "TraceFileError",
+    "require_callable",
     "require_instance",
+    "require_number",
     "require_positive",
 ]
 
@@ -104,6 +107,49 @@ def require_positive(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not _is_positive(value):
             msg = f"{name} must be > 0, got {value!r}; leave it out for the default"
+            raise ConfigError(msg)
+
+
+def require_number(
+    hint: str, *, least: float = 0, most: float = math.inf, whole: bool = False, **values: object
+) -> None:
+    """Check that every given value is a number between two bounds; `None` is none.
+
+    Args:
+        hint: what to do instead, for the error's last clause.
+        least: the smallest that passes.
+        most: the largest that passes.
+        whole: whether it must be an integer.
+        **values: the arguments by name.
+
+    Raises:
+        ConfigError: naming the first one that is not.
+
+    Example:
+        >>> try:
+        ...     require_number("leave it out for 3", whole=True, keep=1.5)
+        ... except ConfigError as error:
+        ...     print(error)
+        keep must be a whole number >= 0, got 1.5; leave it out for 3
+    """
+    kind = int if whole else (int, float)
+    for name, value in values.items():
+        if not isinstance(value, kind) or not least <= value <= most:
+            what = "a whole number" if whole else "a number"
+            bounds = f">= {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+            msg = f"{name} must be {what} {bounds}, got {value!r}; {hint}"
+            raise ConfigError(msg)
+
+
+def require_callable(hint: str, **values: object) -> None:
+    """Check that every given value can be called; `None` means "not given" and passes.
+
+    Raises:
+        ConfigError: naming the first one that cannot.
+    """
+    for name, value in values.items():
+        if value is not None and not callable(value):
+            msg = f"{name} must be a function, got {value!r}; {hint}"
             raise ConfigError(msg)
 
 

@@ -6,6 +6,7 @@ is counted, against the context that the model really has.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +14,13 @@ from typing import Any
 
 from agentperf_core.accounting.profiles import ModelRegistry
 from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context.marks import mark_of
 from agentperf_core.context.records import ContextOverflow, Cut
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.sliding import SlidingWindow
 from agentperf_core.context.turns import Repair
 from agentperf_core.errors import ConfigError, require_instance, require_positive
+from agentperf_core.flow import Flow, Step
 from agentperf_core.types import Message
 
 __all__ = ["ContextFitter", "Fitted"]
@@ -116,7 +119,7 @@ class ContextFitter:
         extra: int = 0,
     ) -> Fitted:
         """Fit a request that is given whole; see `follow`."""
-        marks = [id(message) for message in history]
+        marks = [mark_of(message) for message in history]
         return self.follow(marks, history.__getitem__, tools=tools, model=model, extra=extra)
 
     def follow(
@@ -169,6 +172,17 @@ class ContextFitter:
             cuts=view.cuts,
             repairs=view.repairs,
         )
+
+    def ready(self, model: str | None) -> Flow[None]:
+        """Load what a model's tokens are counted with, where that is still to be done.
+
+        It takes a third of a second, in which an event loop would stand still in `follow`.
+        """
+        if (model or "") not in self._windows:
+            yield from Step(self._window, self._awindow, model or "")
+
+    async def _awindow(self, model: str) -> None:
+        await asyncio.to_thread(self._window, model)
 
     def _window(self, model: str) -> tuple[TokenCounter, SlidingWindow | None]:
         with self._lock:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Hashable, Sized
 
-__all__ = ["ByValue"]
+from agentperf_core.types import Message
+
+__all__ = ["ByValue", "mark_of"]
+
+
+def mark_of(message: Message) -> Hashable:
+    """Equal for two messages if and only if both say the same.
+
+    Example:
+        >>> mark_of(Message(role="user", text="a")) == mark_of(Message(role="user", text="a"))
+        True
+    """
+    calls = tuple((call.id, call.name, repr(call.arguments)) for call in message.tool_calls)
+    blocks = repr(message.blocks) if message.blocks else ""
+    return message.role, message.text, message.name, calls, message.tool_call_id, blocks
 
 
 class ByValue:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agentperf_core.context.conversation import Conversation, with_recalled
+from agentperf_core.context.marks import mark_of
 from agentperf_core.context.recall import Recalled
 from agentperf_core.context.recalling import RecallSettings
 from agentperf_core.context.records import Cut
@@ -113,7 +114,7 @@ class SlidingWindow:
 
     def view(self, history: Sequence[Message], *, beside: int = 0) -> View:
         """What to show of a conversation that is given whole; see `follow`."""
-        return self.follow([_mark(one) for one in history], history.__getitem__, beside=beside)
+        return self.follow([mark_of(one) for one in history], history.__getitem__, beside=beside)
 
     def follow(
         self, marks: Sequence[Hashable], message_at: Callable[[int], Message], *, beside: int = 0
@@ -237,9 +238,3 @@ class SlidingWindow:
         found.put_right = len(valid.repairs)
         found.talk.extend(valid.messages, beside=beside)
         found.talk.window.repairs = [*valid.repairs]
-
-
-def _mark(message: Message) -> Hashable:
-    calls = tuple((call.id, call.name, repr(call.arguments)) for call in message.tool_calls)
-    blocks = repr(message.blocks) if message.blocks else ""
-    return message.role, message.text, message.name, calls, message.tool_call_id, blocks
