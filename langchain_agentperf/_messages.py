@@ -124,12 +124,30 @@ def _rewritten(original: BaseMessage, message: Message) -> BaseMessage:
     """A copy with the new text where the first text was; other blocks only if they were kept."""
     content: str | list[str | dict[str, Any]] = message.text
     given = cast("str | list[str | dict[str, Any]]", original.content)
+    arguments = {call.id: call.arguments for call in message.tool_calls}
     if message.blocks and isinstance(given, list):
-        kept: list[str | dict[str, Any]] = [block for block in given if _text_of(block) is None]
+        kept: list[str | dict[str, Any]] = [
+            _with_input(block, arguments) for block in given if _text_of(block) is None
+        ]
         at = next((i for i, block in enumerate(given) if _text_of(block) is not None), 0)
         kept.insert(min(at, len(kept)), {"type": "text", "text": message.text})
         content = kept
-    return original.model_copy(update={"content": content})
+    update: dict[str, Any] = {"content": content}
+    if isinstance(original, AIMessage) and original.tool_calls:
+        update["tool_calls"] = [
+            {**call, "args": dict(arguments.get(call["id"] or "", call["args"]))}
+            for call in original.tool_calls
+        ]
+    return original.model_copy(update=update)
+
+
+def _with_input(
+    block: str | dict[str, Any], arguments: Mapping[str, Mapping[str, Any]]
+) -> str | dict[str, Any]:
+    """A block of content; where it says a call again, with the arguments of the call."""
+    if isinstance(block, dict) and "input" in block and block.get("id") in arguments:
+        return {**block, "input": dict(arguments[block["id"]])}
+    return block
 
 
 def _text_of(block: str | dict[str, Any]) -> str | None:

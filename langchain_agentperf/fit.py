@@ -18,7 +18,7 @@ from langchain_core.tools import BaseTool
 from agentperf_core.accounting import TokenCounter
 from agentperf_core.context import ContextFitter
 from agentperf_core.context.telling import announce
-from agentperf_core.errors import ConfigError
+from agentperf_core.errors import ConfigError, require_number
 from agentperf_core.types import Message
 from langchain_agentperf._definitions import tool_definitions
 from langchain_agentperf._messages import from_core
@@ -106,6 +106,8 @@ def fit_messages(  # noqa: PLR0913 - keyword-only settings, each with a default
         3
     """
     limit = max_tokens
+    if limit is not None:
+        require_number("say how large the prompt may be", whole=True, least=1, max_tokens=limit)
     if limit is None and isinstance(token_counter, BaseChatModel):
         limit = model_profile(token_counter).context_tokens
     if limit is None:

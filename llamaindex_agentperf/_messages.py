@@ -19,6 +19,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
+from agentperf_core.accounting.framing import compact_json
 from agentperf_core.context import Changed
 from agentperf_core.context.marks import ByValue
 from agentperf_core.types import Message, Role, ToolCall
@@ -106,8 +107,29 @@ def _rewritten(original: ChatMessage, message: Message) -> ChatMessage:
     first = next((block for block in given if isinstance(block, TextBlock)), None)
     before = [] if first is None else given[: given.index(first)]
     at = sum(any(block is one for one in kept) for block in before)
+    calls = {call.id: call for call in message.tool_calls}
+    kept = [_as_called(block, calls) for block in kept]
     kept.insert(at, TextBlock(text=message.text))
-    return original.model_copy(update={"blocks": kept})
+    update: dict[str, Any] = {"blocks": kept}
+    extra = original.additional_kwargs
+    if extra.get("tool_calls") and message.tool_calls != to_core(original).tool_calls:
+        update["additional_kwargs"] = {**extra, "tool_calls": [*map(_as_openai, calls.values())]}
+    return original.model_copy(update=update)
+
+
+def _as_called(block: ContentBlock, calls: Mapping[str, ToolCall]) -> ContentBlock:
+    """The block; one of a call whose arguments were made shorter, with those."""
+    call = calls.get(block.tool_call_id or "") if isinstance(block, ToolCallBlock) else None
+    if call is None or not isinstance(block, ToolCallBlock):
+        return block
+    if call.arguments == _arguments(block.tool_kwargs):
+        return block
+    return block.model_copy(update={"tool_kwargs": dict(call.arguments)})
+
+
+def _as_openai(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": compact_json(call.arguments)}
+    return {"id": call.id, "type": "function", "function": function}
 
 
 def _plain(block: ContentBlock) -> Mapping[str, Any]:

@@ -13,7 +13,16 @@ from agentperf_core.context.recalling import RecallWhen
 from agentperf_core.types import Message
 from llamaindex_agentperf._messages import from_core, mark, to_core
 
-__all__ = ["Oversize", "Pin", "Recalling", "core_options", "core_recall", "marks_of", "reader"]
+__all__ = [
+    "Oversize",
+    "Pin",
+    "Recalling",
+    "core_options",
+    "core_recall",
+    "marks_of",
+    "reader",
+    "saved_recall",
+]
 
 Pin: TypeAlias = Callable[[ChatMessage], bool] | None
 """Which messages are never cut."""
@@ -30,6 +39,12 @@ def _date_of(message: Message) -> str | None:
     origin = message.origin
     found = origin.additional_kwargs.get("date") if isinstance(origin, ChatMessage) else None
     return None if found is None else str(found)
+
+
+def saved_recall(settings: RecallSettings) -> dict[str, Any]:
+    """The settings as JSON, of which functions are no part."""
+    when = settings.when if isinstance(settings.when, str) else "auto"
+    return {"when": when, "share": settings.share, "neighbours": settings.neighbours}
 
 
 _MESSAGES = Foreign[ChatMessage](to_core, from_core, mark=mark, date=_date_of)

@@ -10,7 +10,12 @@ from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
 from agentperf_core.context.recall import Recalled
-from agentperf_core.context.searching import TOOL_DESCRIPTION, TOOL_NAME, search_answer
+from agentperf_core.context.searching import (
+    TOOL_DESCRIPTION,
+    TOOL_NAME,
+    require_searchable,
+    search_answer,
+)
 from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, both
 
@@ -44,7 +49,7 @@ def recall_tool(
         description: what the model reads of it.
 
     Raises:
-        ConfigError: if `max_tokens` is not above zero.
+        ConfigError: if `max_tokens` is not above zero, or `window` cannot be searched.
 
     Example:
         >>> from langchain_agentperf import SlidingWindowMiddleware
@@ -52,6 +57,8 @@ def recall_tool(
         'recall_history'
     """
     require_positive(max_tokens=max_tokens)
+    require_searchable(window, "SlidingWindowMiddleware")
+    window.find((), "", max_tokens=max_tokens).close()  # one without recall= says so now
 
     def search(query: str, runtime: ToolRuntime[Any, Any]) -> Flow[str]:
         messages = cast("Sequence[BaseMessage]", runtime.state["messages"])

@@ -10,13 +10,13 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.memory.memory import BaseMemoryBlock
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_serializer
 
 from agentperf_core.accounting import TokenCounter
 from agentperf_core.context import Recall, RecallSettings
-from agentperf_core.errors import require_positive
+from agentperf_core.errors import ConfigError, require_instance, require_positive
 from llamaindex_agentperf._messages import to_core
-from llamaindex_agentperf._windows import Recalling, core_recall
+from llamaindex_agentperf._windows import Recalling, core_recall, saved_recall
 
 __all__ = ["RecallMemoryBlock"]
 
@@ -31,13 +31,15 @@ class RecallMemoryBlock(BaseMemoryBlock[str]):
     Args:
         name: of the block, in the prompt.
         max_tokens: what it may say at once.
-        recall: when it speaks, see `SlidingWindowMemory`; its `share` is not used here.
+        recall: when it speaks, see `SlidingWindowMemory`; its `share` is not used here, and
+            functions in it are not saved.
         counter: counts tokens; default those of gpt-4o.
         sessions: how many are remembered; the one used longest ago is forgotten first.
         priority: as in every block: 0 is never truncated.
+        saved: what was remembered, by session, as it was saved.
 
     Raises:
-        ConfigError: if a value cannot mean anything.
+        ConfigError: if a value cannot mean anything, or a field does not exist.
 
     Example:
         >>> block = RecallMemoryBlock(max_tokens=200)
@@ -55,6 +57,8 @@ class RecallMemoryBlock(BaseMemoryBlock[str]):
     priority: int = Field(default=1, description="0 is never truncated.")
     max_tokens: int = Field(default=1000, description="What it may say at once.")
     sessions: int = Field(default=256, description="How many are remembered.")
+    recall: dict[str, Any] | None = Field(default=None, description="When it speaks.")
+    saved: list[Any] = Field(default_factory=list, description="What is remembered, by session.")
     _settings: RecallSettings = PrivateAttr()
     _counter: TokenCounter = PrivateAttr()
     _memories: OrderedDict[str | None, Recall] = PrivateAttr(
@@ -65,10 +69,31 @@ class RecallMemoryBlock(BaseMemoryBlock[str]):
     def __init__(
         self, *, recall: Recalling = "auto", counter: TokenCounter | None = None, **fields: Any
     ) -> None:
-        super().__init__(**fields)
+        unknown = fields.keys() - type(self).model_fields.keys()
+        if unknown:
+            msg = f"arguments must be fields of {type(self).__name__}, got {sorted(unknown)!r}; "
+            raise ConfigError(msg + "see its docstring")
+        settings = core_recall(recall) or RecallSettings()
+        if settings.when == "tool":
+            msg = (
+                "a block speaks by itself, got recall='tool'; use SlidingWindowMemory with "
+                "recall_tool where the model is to ask"
+            )
+            raise ConfigError(msg)
+        merged: dict[str, Any] = {"recall": saved_recall(settings), **fields}
+        super().__init__(**merged)
         require_positive(max_tokens=self.max_tokens, sessions=self.sessions)
-        self._settings = core_recall(recall) or RecallSettings()
+        require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=counter)
+        self._settings = settings
         self._counter = TokenCounter.for_encoding() if counter is None else counter
+        for session, lines in self.saved:
+            self._memory(session).restore(lines)
+        self.saved = []
+
+    @field_serializer("saved")
+    def _dump_saved(self, _: list[Any]) -> list[Any]:
+        with self._lock:
+            return [[session, one.state()] for session, one in self._memories.items()]
 
     async def _aget(self, messages: list[ChatMessage] | None = None, **block_kwargs: Any) -> str:
         asked = _question(messages or ())

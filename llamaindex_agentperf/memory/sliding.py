@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from agentperf_core.accounting import TokenCounter
 from agentperf_core.context import Recalled, SlidingWindow, WindowSettings
-from agentperf_core.errors import ConfigError
+from agentperf_core.errors import ConfigError, require_callable, require_instance
 from agentperf_core.flow import Flow, arun, run
 from llamaindex_agentperf._summaries import counter_of
 from llamaindex_agentperf._windows import (
@@ -20,6 +20,7 @@ from llamaindex_agentperf._windows import (
     Recalling,
     core_options,
     core_recall,
+    saved_recall,
 )
 from llamaindex_agentperf.memory._kept import KeptMemory
 from llamaindex_agentperf.memory._talk import Talk
@@ -99,10 +100,7 @@ class SlidingWindowMemory(KeptMemory):
             msg = f"arguments must be fields of {type(self).__name__}, got {sorted(unknown)!r}; "
             raise ConfigError(msg + "see its docstring")
         settings = core_recall(recall)
-        saved = None
-        if settings is not None:
-            when = settings.when if isinstance(settings.when, str) else "auto"
-            saved = {"when": when, "share": settings.share, "neighbours": settings.neighbours}
+        saved = None if settings is None else saved_recall(settings)
         merged: dict[str, Any] = {"recall": saved, **fields}
         super().__init__(**merged)
         self._given = {"counter": counter, "recall": settings, **core_options(pin, oversize)}
@@ -131,11 +129,14 @@ class SlidingWindowMemory(KeptMemory):
             tokenizer_fn: counts a text's tokens in place of the model's tokenizer.
             options: other arguments of the class.
         """
+        require_instance(LLM, "give token_limit= where there is none", llm=llm)
+        require_callable("it takes a text and returns its tokens", tokenizer_fn=tokenizer_fn)
         if llm is not None:
             profile = model_profile(llm)
             options.setdefault("model", profile.name)
             context = profile.context_tokens or llm.metadata.context_window
-            token_limit = token_limit or int(context * _OF_CONTEXT)
+            if token_limit is None and options.get("message_limit") is None:
+                token_limit = int(context * _OF_CONTEXT)
         if tokenizer_fn is not None:
             options["counter"] = counter_of(tokenizer_fn, "")
         if token_limit is None and options.get("message_limit") is None:

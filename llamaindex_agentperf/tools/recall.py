@@ -7,7 +7,12 @@ from typing import Protocol
 from llama_index.core.tools import FunctionTool
 
 from agentperf_core.context import Recalled
-from agentperf_core.context.searching import TOOL_DESCRIPTION, TOOL_NAME, search_answer
+from agentperf_core.context.searching import (
+    TOOL_DESCRIPTION,
+    TOOL_NAME,
+    require_searchable,
+    search_answer,
+)
 from agentperf_core.errors import require_positive
 from agentperf_core.flow import Flow, both
 
@@ -36,7 +41,7 @@ def recall_tool(
         description: what the model reads of it.
 
     Raises:
-        ConfigError: if `max_tokens` is not above zero.
+        ConfigError: if `max_tokens` is not above zero, or `memory` cannot be searched.
 
     Example:
         >>> from llamaindex_agentperf import SlidingWindowMemory
@@ -45,6 +50,8 @@ def recall_tool(
         'recall_history'
     """
     require_positive(max_tokens=max_tokens)
+    require_searchable(memory, "SlidingWindowMemory")
+    memory.find("", max_tokens=max_tokens).close()  # one without recall= says so now
 
     def search(query: str) -> Flow[str]:
         found = yield from memory.find(query, max_tokens=max_tokens)

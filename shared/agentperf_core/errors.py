@@ -33,6 +33,7 @@ __all__ = [
     "MissingExtra",
     "TraceFileError",
     "require_callable",
+    "require_given",
     "require_instance",
     "require_number",
     "require_positive",
@@ -92,8 +93,13 @@ def require_instance(kind: type, hint: str, **values: object) -> None:
     Raises:
         ConfigError: naming the first one that is not.
     """
+    require_given(kind, hint, **{name: one for name, one in values.items() if one is not None})
+
+
+def require_given(kind: type, hint: str, **values: object) -> None:
+    """The same for arguments that must be given: `None` does not pass."""
     for name, value in values.items():
-        if value is not None and not isinstance(value, kind):
+        if not isinstance(value, kind):
             msg = f"{name} must be a {kind.__name__}, got {value!r}; {hint}"
             raise ConfigError(msg)
 

@@ -253,8 +253,13 @@ def test_what_may_come_back_is_kept_free():
 @pytest.mark.parametrize(
     ("fields", "said_"),
     [
-        ({"share": 0}, "share must be > 0"),
+        ({"share": 0}, "share is a part of the window, above 0"),
         ({"share": 1}, "share is a part of the window"),
+        ({"share": None}, "share must be a number"),
+        ({"neighbours": "x"}, "neighbours must be a whole number >= 0, got 'x'"),
+        ({"embed": "minilm"}, "embed must be a function, got 'minilm'"),
+        ({"date": "x"}, "date must be a function"),
+        ({"when": []}, "when is 'auto', 'always', 'tool' or a function, got []"),
         ({"when": "never"}, "when is 'auto', 'always', 'tool' or a function"),
     ],
 )

@@ -63,9 +63,10 @@ def test_what_was_done_is_plain_data():
     ("fields", "said_"),
     [
         ({"context_tokens": 0}, "context_tokens must be > 0"),
-        ({"reserve_output": -1}, "reserve_output must be >= 0"),
+        ({"reserve_output": -1}, "reserve_output must be a whole number >= 0, got -1"),
+        ({"reserve_output": None}, "reserve_output must be a whole number"),
         ({"context_tokens": 10, "reserve_output": 10}, "leaves no room"),
-        ({"low": 2}, "low is a share"),
+        ({"low": 2}, "low must be a number from 0 to 1, got 2"),
         ({"counter": 7}, "counter must be a TokenCounter"),
         ({"registry": 7}, "registry must be a ModelRegistry"),
     ],

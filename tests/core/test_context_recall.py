@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from conversations import WORDS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentperf_core.context._pieces import pieces_of
 from agentperf_core.context.lexical import LexicalIndex, terms_of
-from agentperf_core.context.recall import Recall, _pieces
+from agentperf_core.context.recall import Recall
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import EventBus
 from agentperf_core.types import Message
@@ -157,6 +160,53 @@ def test_an_encoder_that_fails_leaves_the_words():
     assert bus.faults() == {"context.recall": 1}
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda texts: [[1.0, 0.0]] * (len(texts) - 1),
+        lambda texts: [[1.0, 0.0]] * (len(texts) + 1),
+        lambda texts: [[1.0] * (n + 1) for n in range(len(texts))],
+        lambda texts: None,
+    ],
+)
+def test_an_encoder_that_is_wrong_once_is_asked_again(wrong: Any):
+    """A vector too few moved all that came later to another message, for good."""
+    bus, answers = EventBus(), [wrong]
+
+    def embed(texts: Sequence[str]) -> Any:
+        right: list[list[float]] = [[float("dog" in t or "pet" in t), 0.5] for t in texts]
+        return answers.pop()(texts) if answers else right
+
+    recall = filled(embed=embed, bus=bus, neighbours=0)
+    recall.find("How is my pet?", tokens=18)
+    assert bus.faults() == {"context.recall": 1}
+    found = recall.find("How is my pet?", tokens=18)
+    assert found is not None
+    assert found.places == (3,)
+
+
+def test_what_it_remembers_can_be_saved():
+    recall = Recall(WORDS, neighbours=0)
+    recall.add(0, Message(role="user", text="I like tea."), date="1 May")
+    recall.add(4, Message(role="assistant", text="And I coffee. "))
+    again = Recall(WORDS, neighbours=0)
+    again.restore(json.loads(json.dumps(recall.state())))
+    assert again.find("tea or coffee", tokens=60) == recall.find("tea or coffee", tokens=60)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Recall(None),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: Recall(WORDS, neighbours=None),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: Recall(WORDS, embed="minilm"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ],
+)
+def test_arguments_of_another_kind(make: Any):
+    with pytest.raises(ConfigError, match="got"):
+        make()
+
+
 def test_words_of_scripts_without_blanks_are_found():
     assert terms_of("我喜欢绿茶") == ["我喜", "喜欢", "欢绿", "绿茶"]
     index = LexicalIndex()
@@ -177,7 +227,7 @@ def test_any_text_can_be_added_and_asked(texts: list[str], question: str):
 
 
 def test_a_number_of_neighbours_that_means_nothing():
-    with pytest.raises(ConfigError, match="neighbours must be >= 0"):
+    with pytest.raises(ConfigError, match="neighbours must be a whole number >= 0"):
         Recall(WORDS, neighbours=-1)
 
 
@@ -196,7 +246,7 @@ def test_a_long_message_comes_back_in_the_piece_that_is_asked_for():
 
 @given(st.text(max_size=6000))
 def test_pieces_are_the_text(text: str):
-    whole = "".join("".join(piece.split()) for piece in _pieces(text))
+    whole = "".join("".join(piece.split()) for piece in pieces_of(text))
     assert whole == "".join(text.split())
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conversations import WORDS, histories, least, objections, said
+from conversations import WORDS, broken_histories, histories, least, objections, said
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.sliding import SlidingWindow
-from agentperf_core.context.turns import Changed
+from agentperf_core.context.turns import Changed, units_of
 from agentperf_core.context.window import Window
 from agentperf_core.errors import ConfigError
 from agentperf_core.types import Message, ToolCall
@@ -174,7 +174,7 @@ def test_a_message_too_large_is_an_error_where_that_is_wanted():
     window = Window(settings(60, oversize="error"))
     with pytest.raises(ContextOverflow) as caught:
         window.add(said("user", 500))
-    assert "there is room for 60; raise the limit" in str(caught.value)
+    assert "cost 504 of 60; raise the limit" in str(caught.value)
     assert (caught.value.needed > 60, caught.value.limit) == (True, 60)
 
 
@@ -218,12 +218,12 @@ def test_the_largest_of_the_last_requests_says_how_much_room_stays_free():
 
 
 def test_a_single_large_request_does_not_keep_a_conversation_small():
-    sliding, history = SlidingWindow(settings(100)), list[Message]()
+    sliding, history, shown = SlidingWindow(settings(100)), list[Message](), list[int]()
     for number in range(20):
         history.append(said("user", 8, f"u{number}."))
-        view = sliding.view(history, beside=60 if number == 5 else 0)
-        assert view.tokens <= (40 if 5 <= number < 13 else 100)
-    assert view.tokens > 40
+        shown.append(sliding.view(history, beside=60 if number == 5 else 0).tokens)
+    assert max(shown) <= 100
+    assert max(shown[5:13]) <= 40 < shown[-1]
 
 
 def test_what_no_step_can_make_fit_is_an_error():
@@ -296,11 +296,17 @@ def test_only_new_messages_are_read():
     [
         ({}, "bounded by max_tokens or by max_messages"),
         ({"max_tokens": 5, "max_messages": 5}, "give one"),
-        ({"max_tokens": 0}, "max_tokens must be > 0"),
-        ({"max_tokens": 50, "low": 1.5}, "low is a share"),
+        ({"max_tokens": 0}, "max_tokens must be a whole number >= 1, got 0"),
+        ({"max_tokens": "9"}, "max_tokens must be a whole number >= 1, got '9'"),
+        ({"max_tokens": 50, "low": None}, "low must be a number from 0 to 1, got None"),
+        ({"max_tokens": 50, "keep_results": 1.5}, "keep_results must be a whole number"),
+        ({"max_tokens": 50, "pin": "x"}, "pin must be a function, got 'x'"),
+        ({"max_tokens": 50, "oversize": []}, "oversize is 'cut', 'error' or a function"),
+        ({"max_tokens": 50, "counter": None}, "counter must be a TokenCounter"),
+        ({"max_tokens": 50, "low": 1.5}, "low must be a number from 0 to 1"),
         ({"max_tokens": 50, "low": 0}, "low must be > 0"),
         ({"max_tokens": 50, "reserve": 50}, "leaves no room"),
-        ({"max_tokens": 50, "reserve": -1}, "reserve must be >= 0"),
+        ({"max_tokens": 50, "reserve": -1}, "reserve must be a whole number >= 0, got -1"),
         ({"max_tokens": 50, "oversize": "drop"}, "oversize is 'cut', 'error' or a function"),
         ({"max_tokens": 50, "counter": 7}, "counter must be a TokenCounter"),
     ],
@@ -335,3 +341,111 @@ def test_a_stub_grows_instead_of_taking_its_own_place():
     assert window.tokens == cost(window.messages()) <= 90
     assert "5 earlier messages of this task" in window.messages()[1].text
     assert objections(window.messages()) == []
+
+
+@given(histories(), st.sets(st.integers(0, 30), max_size=3))
+def test_what_is_pinned_stays_whole_and_the_prompt_valid(history: list[Message], pins: set[int]):
+    """Pinned tool results were cleared, pinned messages shortened, and an assistant spoke first."""
+    pinned = {id(history[place]) for place in pins if place < len(history)}
+    window = Window(settings(200, pin=lambda message: id(message) in pinned))
+    for place, message in enumerate(history):
+        try:
+            window.add(message)
+        except ContextOverflow:
+            continue  # pinned messages need more than there is
+        shown = window.messages()
+        assert cost(shown) == window.tokens <= 200
+        there = {id(one) for one in shown}
+        kept = [one for one in history[: place + 1] if id(one) in pinned and one.role != "tool"]
+        assert all(id(one) in there for one in kept)
+        if not units_of(history[: place + 1])[-1].pending:
+            assert objections(shown) == []
+
+
+def test_a_pinned_tool_result_is_not_cleared():
+    def rules(message: Message) -> bool:
+        return "PINNED" in message.text
+
+    window = Window(settings(120, keep_results=0, pin=rules))
+    window.add(said("user", 3, "ask"))
+    for step in range(6):
+        call = ToolCall(f"c{step}", "look", {"at": step})
+        window.add(said("assistant", 1, tool_calls=(call,)))
+        window.add(said("tool", 20, "PINNED" if step == 0 else "r", tool_call_id=call.id))
+    assert any("PINNED19" in text for text in texts(window))
+    assert objections(window.messages()) == []
+
+
+def test_an_assistants_pinned_words_come_behind_somebody_elses():
+    window = Window(settings(60, pin=lambda message: "PINNED" in message.text))
+    window.add(said("user", 3, "u"))
+    window.add(said("assistant", 5, "PINNED"))
+    for _ in range(6):
+        window.add(said("user", 6, "u"))
+        window.add(said("assistant", 6, "a"))
+    shown = window.messages()
+    assert [one.role for one in shown[:2]] == ["user", "assistant"]
+    assert "left out" in shown[0].text
+    assert window.tokens == cost(shown) <= 60
+    assert objections(shown) == []
+
+
+@pytest.mark.parametrize("words", [0, 400])
+def test_a_call_with_large_arguments_is_cut_like_any_message(words: int):
+    """It raised until the user said something else, in the middle of the task."""
+    lines = " ".join(f"line{n}" for n in range(500))
+    call = ToolCall("c", "write", {"path": "a.py", "parts": [{"text": lines}], "mode": 7})
+    window = Window(settings(120))
+    window.add(said("user", 3))
+    window.add(said("assistant", words, tool_calls=(call,)))
+    window.add(said("tool", 1, tool_call_id="c"))
+    shown = window.messages()
+    assert window.tokens == cost(shown) <= 120
+    (sent,) = shown[1].tool_calls
+    assert (sent.id, sent.arguments["path"], sent.arguments["mode"]) == ("c", "a.py", 7)
+    assert "characters left out" in sent.arguments["parts"][0]["text"]
+    assert objections(shown) == []
+    assert window.cuts[-1].kind == "shortened"
+
+
+def test_of_what_was_put_in_nothing_counts_as_left_out():
+    """A call without a result gave -1 messages left out."""
+    history = [
+        said("user", 2, "q1"),
+        Message(role="assistant", tool_calls=(ToolCall("c1", "look", {}),)),
+        said("user", 2, "q2"),
+    ]
+    view = SlidingWindow(settings(100)).view(history)
+    assert [repair.kind for repair in view.repairs] == ["missing_result"]
+    assert len(view.messages) == 4
+    assert view.left_out == 0
+
+
+@given(broken_histories())
+def test_there_are_never_fewer_left_out_than_none(history: list[Message]):
+    sliding, given_ = SlidingWindow(settings(400)), {id(message) for message in history}
+    for place in range(1, len(history) + 1):
+        view = sliding.view(history[:place])
+        whole = sum(id(message) in given_ for message in view.messages)
+        assert 0 <= view.left_out <= place - whole
+
+
+def test_a_huge_message_says_how_much_was_saved():
+    window = Window(WindowSettings(max_tokens=200))
+    window.add(Message(role="user", text="some words of a log " * 50_000))
+    assert 150_000 < window.cuts[0].tokens < 400_000
+
+
+def test_an_overflow_names_what_stands_beside():
+    window = Window(settings(100))
+    window.add(said("system", 20))
+    with pytest.raises(ContextOverflow, match="90 are kept free for what stands beside"):
+        window.reserve(90)
+
+
+def test_a_window_is_made_of_settings():
+    for wrong in (None, 500, {"max_tokens": 500}):
+        with pytest.raises(ConfigError, match="settings must be a WindowSettings"):
+            Window(wrong)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="recall must be a RecallSettings, got 'auto'"):
+        SlidingWindow(settings(100), recall="auto")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -280,3 +281,45 @@ def test_whatever_is_fitted_is_valid_and_stays_so(history: list[BaseMessage]):
 def test_a_chain_may_go_on_with_the_list():
     chain: Any = fit_messages(max_tokens=100, token_counter=WORDS) | RunnableLambda(len)
     assert chain.invoke(HISTORY) < 10
+
+
+def test_large_arguments_of_a_call_are_cut_in_either_form():
+    """The agent's run ended with an overflow: its last call alone was larger than the window."""
+    text = "line of code\n" * 2000
+    calling = AIMessage("", tool_calls=[{"name": "write", "args": {"text": text}, "id": "c"}])
+    blocks: list[str | dict[Any, Any]] = [
+        {"type": "reasoning", "reasoning": "hm"},
+        {"type": "tool_use", "id": "c", "name": "write", "input": {"text": text}},
+    ]
+    for message in (calling, AIMessage(blocks, tool_calls=calling.tool_calls)):
+        given_history = [HumanMessage("write it"), message, ToolMessage("ok", tool_call_id="c")]
+        found = fit_messages(given_history, max_tokens=120, token_counter=WORDS)
+        assert sum(WORDS.count_message(to_core(one)) for one in found) <= 120
+        sent_ = found[1]
+        assert isinstance(sent_, AIMessage)
+        assert "characters left out" in sent_.tool_calls[0]["args"]["text"]
+        assert text not in str(sent_.content)
+        assert chat_objections([convert_to_openai_messages(one) for one in found]) == []
+        assert message.tool_calls[0]["args"]["text"] == text
+
+
+def test_a_bound_is_called_as_it_was_given():
+    with pytest.raises(ConfigError, match="max_tokens must be a whole number >= 1, got 0"):
+        fit_messages(max_tokens=0)
+    with pytest.raises(ConfigError, match="pin must be a function, got 'x'"):
+        fit_messages(max_tokens=10, pin="x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+async def test_the_first_call_does_not_hold_the_event_loop(monkeypatch: pytest.MonkeyPatch):
+    """Loading a vocabulary takes a third of a second; it did so between two awaits."""
+    threads: list[bool] = []
+    counted = TokenCounter.for_model
+
+    def for_model(model: str) -> TokenCounter:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return counted(model)
+
+    monkeypatch.setattr(TokenCounter, "for_model", for_model)
+    agent = create_agent(ScriptedChat(answer=done), middleware=[ContextFitMiddleware()])
+    await agent.ainvoke({"messages": [HumanMessage("hello")]})
+    assert threads == [False]

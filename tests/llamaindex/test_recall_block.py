@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.memory import InsertMethod, Memory
+from llama_index.core.workflow import JsonSerializer
 from sqlalchemy.ext.asyncio import create_async_engine
 from windows_tools import WORDS, talk, texts, user
 
@@ -109,3 +111,29 @@ async def test_messages_without_text_are_passed_over():
     one = block()
     await one.aput([ChatMessage(role=MessageRole.ASSISTANT, blocks=[])])
     assert await one.aget([ASKED]) == ""
+
+
+def test_what_it_remembers_goes_through_a_workflow_s_json():
+    """It came back empty, and `recall="always"` as "auto"."""
+    block = RecallMemoryBlock(max_tokens=200, recall="always")
+    asyncio.run(block.aput([ChatMessage("My cat is called Miso.")], session_id="s1"))
+    serializer = JsonSerializer()
+    again = serializer.deserialize(serializer.serialize(block))
+    told = asyncio.run(again.aget([ChatMessage("The cat.")], session_id="s1"))
+    assert told == asyncio.run(block.aget([ChatMessage("The cat.")], session_id="s1"))
+    assert "Miso" in told
+    assert asyncio.run(again.aget([ChatMessage("The cat.")], session_id="s2")) == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"recall": "tool"}, "a block speaks by itself, got recall='tool'"),
+        ({"max_token": 5}, r"must be fields of RecallMemoryBlock, got \['max_token'\]"),
+        ({"recall": {"shar": 0.2}}, "recall has the settings when, share"),
+        ({"counter": 5}, "counter must be a TokenCounter"),
+    ],
+)
+def test_fields_that_mean_nothing(fields: dict[str, Any], said: str):
+    with pytest.raises(ConfigError, match=said):
+        RecallMemoryBlock(**fields)

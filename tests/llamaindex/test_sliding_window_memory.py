@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms.mock import MockLLM
+from llama_index.core.storage.chat_store import SimpleChatStore
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import Context, JsonSerializer
 from llamaindex_tools import ScriptedLLM, calls, says
@@ -33,6 +34,7 @@ from agentperf_core.context import ContextOverflow, RecallSettings
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import BUS, DecisionMade
 from llamaindex_agentperf import SlidingWindowMemory, recall_tool
+from llamaindex_agentperf._messages import to_core
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pydantic.warnings.PydanticDeprecatedSince20",
@@ -316,7 +318,7 @@ def test_made_as_the_buffer_is_made():
     ("options", "said"),
     [
         ({}, "bounded by max_tokens or by max_messages"),
-        ({"token_limit": 0}, "max_tokens must be > 0"),
+        ({"token_limit": 0}, "max_tokens must be a whole number >= 1, got 0"),
         ({"token_limit": 10, "recall": "never"}, "when is 'auto'"),
         ({"token_limit": 10, "chat_store": None}, "arguments must be fields"),
     ],
@@ -325,3 +327,42 @@ def test_arguments_that_mean_nothing(options: dict[str, Any], said: str):
     with pytest.raises(ConfigError) as caught:
         SlidingWindowMemory(**options)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["put", "put_messages", "set"])
+def test_what_is_no_message_is_not_stored(method: str):
+    """It was, and every later `get` failed."""
+    one = memory(chat_history=[ASKED])
+    given: Any = "hello" if method == "put" else [ASKED, "hello"]
+    with pytest.raises(ConfigError, match="a memory holds messages, got a str"):
+        getattr(one, method)(given)
+    assert one.get() == [ASKED]
+    assert one.get_all() == [ASKED]
+
+
+@pytest.mark.parametrize("wrong", [None, "x", SimpleChatStore()])
+def test_the_tool_searches_what_can_be_searched(wrong: Any):
+    with pytest.raises(ConfigError, match="the tool searches a SlidingWindowMemory, got a"):
+        recall_tool(wrong)
+    with pytest.raises(ConfigError, match="only a memory with recall= can be searched"):
+        recall_tool(memory())
+
+
+def test_large_arguments_of_a_call_are_cut_in_either_form():
+    """The memory raised until the user said something else, in the middle of the task."""
+    text = "line of code\n" * 2000
+    block = ToolCallBlock(tool_call_id="c", tool_name="write", tool_kwargs={"text": text})
+    function = {"name": "write", "arguments": json.dumps({"text": text})}
+    legacy = {"tool_calls": [{"id": "c", "type": "function", "function": function}]}
+    for calling in (
+        ChatMessage(role="assistant", blocks=[block]),
+        ChatMessage(role="assistant", content="", additional_kwargs=legacy),
+    ):
+        result = ChatMessage(role="tool", content="ok", additional_kwargs={"tool_call_id": "c"})
+        one = memory(chat_history=[ASKED, calling, result])
+        shown = one.get()
+        assert cost(shown) <= 240
+        (sent,) = to_core(shown[1]).tool_calls
+        assert "characters left out" in sent.arguments["text"]
+        assert one.chat_history[1] is calling
+        assert to_core(calling).tool_calls[0].arguments["text"] == text

@@ -89,7 +89,7 @@ def next_out(
         if amount <= 0:
             break
         for unit in dropped:
-            if not unit.waiting and not any(map(keeps, unit.messages)):
+            if not unit.waiting and not any(map(keeps, unit.added)):
                 amount -= unit.cost
                 found += [place for place in unit.places if place >= 0]
     return found

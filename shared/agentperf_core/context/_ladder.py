@@ -15,6 +15,7 @@ __all__ = ["Ladder"]
 
 CLEARED = "[tool result cleared to fit the context]"
 STUB = "[{count} earlier messages of this task were left out to fit the context]"
+BEFORE = "[earlier messages were left out to fit the context]"
 _OWN_WORDS = 0.5  # how dear a message of the user counts when one of several must be shortened
 
 
@@ -84,6 +85,8 @@ class Ladder:
         unit.cleared = True
         saved = count = 0
         for at in range(1, len(unit.messages)):
+            if self._settings.keeps(unit.added[at]):
+                continue
             short = with_text(unit.messages[at], CLEARED)
             cost = self._settings.cost(short)
             if cost < unit.costs[at]:
@@ -153,17 +156,31 @@ class Ladder:
 
     def _largest_first(self) -> Sequence[tuple[KeptUnit, int]]:
         units = [unit for turn in self._turns for unit in turn.units if not unit.stub]
-        places = [(unit, at) for unit in units for at in range(len(unit.messages))]
+        places = [
+            (unit, at)
+            for unit in units
+            for at in range(len(unit.messages))
+            if not self._settings.keeps(unit.added[at])
+        ]
         return sorted(places, key=_weight, reverse=True)
 
     def _leave(self, unit: KeptUnit) -> int:
         """Take a unit out; one that is pinned moves to the front and costs what it did."""
         if self._stays(unit):
+            first = all(one.messages[0].role == "system" for one in self._pinned)
+            begun = self._begun() if first and unit.messages[0].role == "assistant" else 0
             self._pinned.append(unit)
-            return 0
+            return -begun
         if self._listener is not None:
             self._listener.leave(unit)
         return unit.cost
+
+    def _begun(self) -> int:
+        """Providers want a user to speak first, before an assistant's words that are pinned."""
+        stub = Message(role="user", text=BEFORE)
+        cost = self._settings.cost(stub)
+        self._pinned.append(KeptUnit([stub], [cost], [-1], [stub], stub=True))
+        return cost
 
     def _replace(self, unit: KeptUnit, at: int, smaller: Message, cost: int) -> None:
         whole = unit.messages[at] is unit.added[at]
@@ -174,7 +191,7 @@ class Ladder:
     def _stays(self, unit: KeptUnit) -> bool:
         if self._settings.pin is None:  # a cut asks of a hundred units, and most are plain
             return unit.messages[0].role == "system"
-        return any(map(self._settings.keeps, unit.messages))
+        return any(map(self._settings.keeps, unit.added))
 
     def _told(self, kind: CutKind, messages: int, saved: int) -> int:
         if messages:

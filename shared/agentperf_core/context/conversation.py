@@ -14,6 +14,7 @@ from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.turns import units_of
 from agentperf_core.context.window import Evicted, Window
+from agentperf_core.errors import require_given, require_instance
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, Step
 from agentperf_core.types import Message
@@ -54,6 +55,8 @@ class Conversation:
         *,
         bus: EventBus = BUS,
     ) -> None:
+        require_given(WindowSettings, "WindowSettings(max_tokens=...) is usual", settings=settings)
+        require_instance(RecallSettings, "RecallSettings() is usual", recall=recall)
         self._recalling = recall
         self._settings = settings
         if recall is not None:

@@ -19,7 +19,7 @@ from agentperf_core.context.records import ContextOverflow, Cut
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.sliding import SlidingWindow
 from agentperf_core.context.turns import Repair
-from agentperf_core.errors import ConfigError, require_instance, require_positive
+from agentperf_core.errors import require_instance, require_number, require_positive
 from agentperf_core.flow import Flow, Step
 from agentperf_core.types import Message
 
@@ -96,9 +96,7 @@ class ContextFitter:
         require_positive(context_tokens=context_tokens)
         require_instance(ModelRegistry, "leave it out for a new one", registry=registry)
         require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=counter)
-        if reserve_output < 0:
-            msg = f"reserve_output must be >= 0, got {reserve_output!r}; leave it out for 1024"
-            raise ConfigError(msg)
+        require_number("leave it out for 1024", whole=True, reserve_output=reserve_output)
         self._context_tokens = context_tokens
         self._reserve_output = reserve_output
         self._registry = registry if registry is not None else ModelRegistry()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 from agentperf_core.context.recalling import RecallSettings, RecallWhen, recall_settings
+from agentperf_core.errors import require_callable
 from agentperf_core.types import Message
 
 __all__ = ["Foreign"]
@@ -51,7 +52,12 @@ class Foreign(Generic[M]):
         pin: Callable[[M], bool] | None,
         oversize: Literal["cut", "error"] | Callable[[M, int], M],
     ) -> dict[str, Any]:
-        """The fields `pin` and `oversize` of `WindowSettings`, for functions of the framework's."""
+        """The fields `pin` and `oversize` of `WindowSettings`, for functions of the framework's.
+
+        Raises:
+            ConfigError: if `pin` cannot be called.
+        """
+        require_callable("it takes a message and says whether it stays", pin=pin)
         return {
             "pin": pin and self._pinned(pin),
             "oversize": self._smaller(oversize) if callable(oversize) else oversize,

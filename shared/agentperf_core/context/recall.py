@@ -7,14 +7,15 @@ the prompt cache keeps its prefix.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeAlias
 
 from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context._pieces import pieces_of
 from agentperf_core.context.lexical import LexicalIndex
-from agentperf_core.errors import ConfigError, require_instance
+from agentperf_core.errors import ConfigError, require_callable, require_given, require_number
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.types import Message
 
@@ -26,8 +27,6 @@ Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 _UNDATED = "no date"
 HEADING = "Earlier in this conversation:"
 _WORDS_SHARE = 0.5  # of the best lexical score, beside a cosine
-_PIECE = 1200  # characters, some 250 tokens
-_MOST_PIECES = 64  # of one message: the head of a huge one
 _LEAST = 0.05  # of the best score; few worse lines held evidence (LoCoMo 26, 30, 41)
 
 
@@ -50,6 +49,7 @@ class Recalled:
 class _Group:
     """Lines of one date in a row, which is said once: of a line of chat it would be a third."""
 
+    date: str | None
     heading: str
     tokens: int
 
@@ -99,18 +99,16 @@ class Recall:
         neighbours: int = 1,
         bus: EventBus = BUS,
     ) -> None:
-        require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=counter)
-        if neighbours < 0:
-            msg = f"neighbours must be >= 0, got {neighbours!r}; 1 suits conversations"
-            raise ConfigError(msg)
+        require_given(TokenCounter, "use TokenCounter.for_model(...)", counter=counter)
+        require_callable("it takes a list of texts and returns their vectors", embed=embed)
+        require_number("1 suits conversations", whole=True, neighbours=neighbours)
         self._counter = counter
         self._embed = embed
         self._neighbours = neighbours
         self._bus = bus
         self._index = LexicalIndex()
         self._lines: list[_Line] = []
-        self._date: str | None = None
-        self._group = _Group("", 0)
+        self._group = _Group(None, "", 0)
         self._vectors: list[Sequence[float]] = []
 
     def __len__(self) -> int:
@@ -125,14 +123,25 @@ class Recall:
                 result, a document) in pieces, so that one of them may come back alone.
             date: when it was said, as the model shall read it.
         """
-        if date != self._date:
-            self._date, heading = date, f"[{date or _UNDATED}]"
-            self._group = _Group(heading, self._counter.count_text(heading) + 1)
-        for piece in _pieces(message.text):
-            text = f"{message.name or message.role}: {piece}"
-            line = _Line(place, text, self._counter.count_text(text) + 1, self._group)
-            self._index.add(line.dated)
-            self._lines.append(line)
+        for piece in pieces_of(message.text):
+            self._add(place, f"{message.name or message.role}: {piece}", date)
+
+    def _add(self, place: int, text: str, date: str | None) -> None:
+        if date != self._group.date:
+            heading = f"[{date or _UNDATED}]"
+            self._group = _Group(date, heading, self._counter.count_text(heading) + 1)
+        line = _Line(place, text, self._counter.count_text(text) + 1, self._group)
+        self._index.add(line.dated)
+        self._lines.append(line)
+
+    def state(self) -> list[tuple[int, str, str | None]]:
+        """What it remembers, as plain data for `restore`: place, text and date of each line."""
+        return [(line.place, line.text, line.group.date) for line in self._lines]
+
+    def restore(self, state: Iterable[tuple[int, str, str | None]]) -> None:
+        """Remember what another one did, behind what is remembered already."""
+        for place, text, date in state:
+            self._add(place, text, date)
 
     def find(self, question: str, *, tokens: int) -> Recalled | None:
         """What the question may need, as much as there is room for; `None` if nothing fits it.
@@ -195,10 +204,16 @@ class Recall:
         new = [line.dated for line in self._lines[len(self._vectors) :]]
         if self._embed is None:
             return []
-        found = self._embed([question, *new])
-        asked = _unit(found[0])
-        self._vectors += [_unit(vector) for vector in found[1:]]
-        return [sum(map(float.__mul__, asked, vector)) for vector in self._vectors]
+        found = [_unit(vector) for vector in self._embed([question, *new])]
+        sizes = {len(vector) for vector in (*found, *self._vectors[:1])}
+        if len(found) != len(new) + 1 or len(sizes) != 1:
+            msg = (
+                f"embed returns a vector per text, all of one size, got {len(found)} for "
+                f"{len(new) + 1} texts of sizes {sorted(sizes)}; it must take a list of texts"
+            )
+            raise ConfigError(msg)  # nothing is kept of it: the next question asks again
+        self._vectors += found[1:]
+        return [sum(map(float.__mul__, found[0], vector)) for vector in self._vectors]
 
 
 def _written(lines: Sequence[_Line]) -> str:
@@ -207,23 +222,6 @@ def _written(lines: Sequence[_Line]) -> str:
         shown += [group.heading] if group.heading else []
         shown += [line.text for line in of_one_date]
     return "\n".join(shown)
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """A text in pieces that end where a line or a sentence does, if one does; a short one as is."""
-    if len(text) <= _PIECE:
-        yield from [text] if text.strip() else []
-        return
-    start = 0
-    for _ in range(_MOST_PIECES):
-        if start >= len(text):
-            return
-        end = start + _PIECE
-        if end < len(text):
-            ends = [text.rfind(mark, start + _PIECE // 2, end) for mark in ("\n", ". ", " ")]
-            end = next((found + 1 for found in ends if found >= 0), end)
-        yield text[start:end].strip()
-        start = end
 
 
 def _unit(vector: Sequence[float]) -> list[float]:

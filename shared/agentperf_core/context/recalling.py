@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from agentperf_core.context.recall import Embed
 from agentperf_core.context.settings import WindowSettings
-from agentperf_core.errors import ConfigError, require_positive
+from agentperf_core.errors import ConfigError, require_callable, require_number
 from agentperf_core.types import Message
 
 __all__ = ["RecallSettings", "RecallWhen", "asks", "recall_settings"]
@@ -70,11 +70,15 @@ class RecallSettings:
     date: Callable[[Message], str | None] | None = None
 
     def __post_init__(self) -> None:
-        require_positive(share=self.share)
-        if self.share >= 1:
-            msg = f"share is a part of the window, below 1, got {self.share!r}; 0.35 suits most"
+        require_number("0.35 suits most", share=self.share)
+        if not 0 < self.share < 1:
+            msg = f"share is a part of the window, above 0 and below 1, got {self.share!r}"
+            msg += "; 0.35 suits most"
             raise ConfigError(msg)
-        if self.when not in {"auto", "always", "tool"} and not callable(self.when):
+        require_number("1 suits conversations", whole=True, neighbours=self.neighbours)
+        require_callable("it takes a list of texts and returns their vectors", embed=self.embed)
+        require_callable("it takes a message and returns when it was said", date=self.date)
+        if self.when not in ("auto", "always", "tool") and not callable(self.when):
             msg = f"when is 'auto', 'always', 'tool' or a function, got {self.when!r}; use 'auto'"
             raise ConfigError(msg)
 
@@ -112,7 +116,12 @@ def recall_settings(
     if given is None:
         return None
     if isinstance(given, Mapping):
-        given = RecallSettings(**given)
+        try:
+            given = RecallSettings(**given)
+        except TypeError as error:
+            names = ", ".join(field.name for field in fields(RecallSettings))
+            msg = f"recall has the settings {names}, got {[*given]!r}; check the spelling"
+            raise ConfigError(msg) from error
     elif not isinstance(given, RecallSettings):
         given = RecallSettings(when=given)
     return given if given.date is not None else replace(given, date=date)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from agentperf_core.context.recall import Recalled
+from agentperf_core.errors import ConfigError
 
-__all__ = ["TOOL_DESCRIPTION", "TOOL_NAME", "search_answer"]
+__all__ = ["TOOL_DESCRIPTION", "TOOL_NAME", "require_searchable", "search_answer"]
 
 TOOL_NAME = "recall_history"
 TOOL_DESCRIPTION = (
@@ -14,6 +15,28 @@ TOOL_DESCRIPTION = (
 _NOTHING = (
     "Nothing that was said earlier matches; it may still be in the conversation that you see."
 )
+
+
+def require_searchable(given: object, kind: str) -> None:
+    """Check that a tool can search something.
+
+    Args:
+        given: what it is to search.
+        kind: the name of what can be searched, for the error.
+
+    Raises:
+        ConfigError: if it has no way to be searched.
+
+    Example:
+        >>> try:
+        ...     require_searchable(None, "SlidingWindowMemory")
+        ... except ConfigError as error:
+        ...     print(error)
+        the tool searches a SlidingWindowMemory, got a NoneType; give it one that has recall=
+    """
+    if isinstance(given, str) or not callable(getattr(given, "find", None)):
+        msg = f"the tool searches a {kind}, got a {type(given).__name__}; give it one that has recall="
+        raise ConfigError(msg)
 
 
 def search_answer(found: Recalled | None) -> str:

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 from agentperf_core.accounting.tokens import TokenCounter
 from agentperf_core.context.oversize import Oversize
-from agentperf_core.errors import ConfigError, require_instance, require_positive
+from agentperf_core.errors import (
+    ConfigError,
+    require_callable,
+    require_given,
+    require_number,
+    require_positive,
+)
 from agentperf_core.types import Message
 
 __all__ = ["WindowSettings"]
@@ -58,24 +64,22 @@ class WindowSettings:
                 f"max_tokens={self.max_tokens!r} and max_messages={self.max_messages!r}; give one"
             )
             raise ConfigError(msg)
-        require_positive(max_tokens=self.max_tokens, max_messages=self.max_messages, low=self.low)
-        require_positive(keep_turns=self.keep_turns)
-        require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=self.counter)
-        if self.low > 1:
-            msg = f"low is a share of the room, at most 1, got {self.low!r}; 0.6 suits most"
-            raise ConfigError(msg)
-        for name in ("reserve", "keep_results"):
-            value = getattr(self, name)
-            if value < 0:
-                msg = f"{name} must be >= 0, got {value!r}; leave it out for the default"
-                raise ConfigError(msg)
+        bounds = {"max_tokens": self.max_tokens, "max_messages": self.max_messages}
+        given = {name: value for name, value in bounds.items() if value is not None}
+        require_number("say how large the window may be", whole=True, least=1, **given)
+        require_number("it is a share of the room, and 0.6 suits most", most=1, low=self.low)
+        require_positive(keep_turns=self.keep_turns, low=self.low)
+        kept = {"reserve": self.reserve, "keep_results": self.keep_results}
+        require_number("leave it out for the default", whole=True, **kept)
+        require_callable("it takes a message and says whether it stays", pin=self.pin)
+        require_given(TokenCounter, "leave it out to estimate", counter=self.counter)
         if self.reserve >= self.limit:
             msg = (
                 f"reserve={self.reserve!r} leaves no room in a window of {self.limit!r}; "
                 "make it smaller"
             )
             raise ConfigError(msg)
-        if self.oversize not in {"cut", "error"} and not callable(self.oversize):
+        if self.oversize not in ("cut", "error") and not callable(self.oversize):
             msg = f"oversize is 'cut', 'error' or a function, got {self.oversize!r}; 'cut' is usual"
             raise ConfigError(msg)
 

@@ -15,7 +15,7 @@ from agentperf_core.context.recalling import RecallSettings
 from agentperf_core.context.records import Cut
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.turns import Repair, repaired
-from agentperf_core.errors import require_positive
+from agentperf_core.errors import require_instance, require_positive
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, run
 from agentperf_core.types import Message
@@ -69,6 +69,7 @@ class _Followed:
     cuts: int = 0  # how many of each have been told
     repairs: int = 0
     put_right: int = 0  # how many repairs were seen; others mean that something new is broken
+    put_in: Sequence[Message] = ()  # by the repairs, and by nobody said
 
 
 class SlidingWindow:
@@ -103,6 +104,7 @@ class SlidingWindow:
         bus: EventBus = BUS,
     ) -> None:
         require_positive(conversations=conversations)
+        require_instance(RecallSettings, "RecallSettings() is usual", recall=recall)
         self.settings = settings
         self.recall = recall
         self._bus = bus
@@ -198,7 +200,7 @@ class SlidingWindow:
             view = View(
                 tuple(window.messages()),
                 window.tokens,
-                len(marks) - window.shown,
+                len(marks) - window.shown + _among(found.put_in, window.messages()),
                 tuple(window.cuts[found.cuts :]),
                 tuple(window.repairs[found.repairs :]),
             )
@@ -236,5 +238,12 @@ class SlidingWindow:
         valid = repaired(history)
         found.talk, found.marks, found.cuts, found.repairs = self._new(), [], 0, 0
         found.put_right = len(valid.repairs)
+        said = {id(message) for message in history}
+        found.put_in = [one for one in valid.messages if id(one) not in said]
         found.talk.extend(valid.messages, beside=beside)
         found.talk.window.repairs = [*valid.repairs]
+
+
+def _among(put_in: Sequence[Message], shown: Sequence[Message]) -> int:
+    ids = {id(message) for message in put_in}
+    return sum(id(message) in ids for message in shown) if ids else 0

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Sequence
 
 from agentperf_core.context._kept import KeptTurn, KeptUnit, Told, next_out
 from agentperf_core.context._ladder import Ladder
-from agentperf_core.context.oversize import shortened
+from agentperf_core.context.oversize import rough_tokens, shortened
 from agentperf_core.context.records import ContextOverflow, Cut, CutKind, Evicted
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.turns import NO_RESULT, Repair, says_nothing
+from agentperf_core.errors import require_given
 from agentperf_core.types import Message
 
 __all__ = ["Evicted", "Window"]
@@ -53,6 +54,7 @@ class Window:
     """
 
     def __init__(self, settings: WindowSettings, *, track: bool = False) -> None:
+        require_given(WindowSettings, "WindowSettings(max_tokens=...) is usual", settings=settings)
         self._settings = settings
         self._pinned: list[KeptUnit] = []
         self._turns: list[KeptTurn] = []
@@ -218,7 +220,8 @@ class Window:
         if len(message.text) <= _HUGE * self.room:
             return message
         found = shortened(message, int(self.room * settings.low / 2), settings.counter)
-        self._note("shortened", 1, 0)
+        saved = rough_tokens(message.text) - settings.cost(found)
+        self._note("shortened", 1, max(saved, 0))
         if self._told:
             self._told.reduce(place, message)
         return found
@@ -230,9 +233,14 @@ class Window:
         ladder = Ladder(self._settings, self._pinned, self._turns, self._note, self._told)
         self.tokens = ladder.fit(self.tokens, self.room)
         if self.tokens > self.room:
+            free = (
+                f", of which {self._reserve} are kept free for what stands beside (system prompt, "
+            )
+            kept = f"{free}tools, answer, recall)" if self._reserve else ""
+            limit = self._settings.limit
             msg = (
-                f"the pinned messages and the last turn cost {self.tokens} and there is room for "
-                f"{self.room}; raise the limit, pin less, or lower reserve"
+                f"the pinned messages and the last turn cost {self.tokens} of {limit}{kept}; "
+                "raise the limit, pin less, or make the rest smaller"
             )
             raise ContextOverflow(msg, needed=self.tokens, limit=self.room)
 
