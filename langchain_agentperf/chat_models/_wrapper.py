@@ -10,7 +10,14 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import BaseMessage
 from pydantic import Field
 
+from agentperf_core.accounting import TokenCounter
+from langchain_agentperf._definitions import tool_definitions
+from langchain_agentperf._messages import to_core
+from langchain_agentperf.profiles import model_profile
+
 __all__ = ["ChatModelWrapper", "around"]
+
+_WITHOUT_TOOLS = frozenset({"langchain_core", "langchain_openai"})  # whose models count without
 
 
 class ChatModelWrapper(BaseChatModel):
@@ -41,8 +48,16 @@ class ChatModelWrapper(BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """The inner model's count. From `BaseLanguageModel`."""
-        return self.inner.get_num_tokens_from_messages(messages, tools)
+        """Tokens of a prompt, its tools among them. From `BaseLanguageModel`.
+
+        An integration that counts in a way of its own, or asks its provider, is asked. LangChain's
+        and OpenAI's leave tools out, and want a tokenizer from a hub.
+        """
+        theirs = type(self.inner).get_num_tokens_from_messages.__module__.partition(".")[0]
+        if theirs not in _WITHOUT_TOOLS or self.inner.custom_get_token_ids is not None:
+            return self.inner.get_num_tokens_from_messages(messages, tools)
+        counter = TokenCounter.for_model(model_profile(self.inner).name)
+        return counter.count_messages(map(to_core, messages), tools=tool_definitions(tools or ()))
 
     @property
     def _llm_type(self) -> str:

@@ -19,8 +19,10 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import RunnableBinding
 from langchain_core.tools import tool
-from pydantic import BaseModel
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, SecretStr
 
+from agentperf_core.accounting import TokenCounter
 from agentperf_core.cache import CachePolicy, MemoryStore
 from agentperf_core.cache import ExactCache as CoreCache
 from agentperf_core.cache.codec import pack, unpack
@@ -604,3 +606,29 @@ def test_what_a_poisoned_store_says_is_passed_over(
     entry = unpack(store.get(key) or b"")
     store.set(key, pack(entry._replace(body={**entry.body, **bad})), None)
     assert ask(model).text == f"It has shipped ({1 if served else 2})."
+
+
+def test_tokens_are_counted_with_the_tools() -> None:
+    """OpenAI's class warned that it leaves tools out; others looked for a tokenizer on a hub."""
+
+    @tool
+    def look(at: int) -> str:
+        """Look at a place."""
+        return ""
+
+    asked: list[BaseMessage] = [HumanMessage(ASKED)]
+    for inner in (ChatOpenAI(model="gpt-4o-mini", api_key=SecretStr("none")), ScriptedChat()):
+        model = CachedChatModel(inner, store=MemoryStore())
+        alone = model.get_num_tokens_from_messages(asked)
+        assert alone == 7 + TokenCounter.for_encoding().count_text(ASKED)
+        assert model.get_num_tokens_from_messages(asked, tools=[look]) > alone + 10
+
+
+def test_a_model_that_counts_in_its_own_way_is_asked() -> None:
+    class Counting(ScriptedChat):
+        def get_num_tokens_from_messages(self, messages: Any, tools: Any = None) -> int:
+            return 42
+
+    assert CachedChatModel(Counting()).get_num_tokens_from_messages([HumanMessage(ASKED)]) == 42
+    own = ScriptedChat(custom_get_token_ids=lambda text: [0] * 5)
+    assert CachedChatModel(own).get_num_tokens_from_messages([HumanMessage(ASKED)]) == 5
