@@ -10,12 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, PrivateAttr, field_serializer
 
-from agentperf_core.context import (
-    ContextOverflow,
-    SummarizingTrimmer,
-    Trimmed,
-    TrimmerPool,
-)
+from agentperf_core.context import SummarizingTrimmer, Trimmed, TrimmerPool
 from agentperf_core.flow import Flow, arun, run
 from llamaindex_agentperf._held import dumped, loaded
 from llamaindex_agentperf._messages import from_core
@@ -193,7 +188,7 @@ class SummaryTrimMemory(KeptMemory):
             "options": self.options,
         }
 
-    def _trimmer(self, beside: int = 0) -> SummarizingTrimmer:
+    def _trimmer(self, beside: int = 0, *, must_fit: bool = True) -> SummarizingTrimmer:
         pool: TrimmerPool = self.live.pool
         with self._lock:
             return pool.follow(
@@ -202,6 +197,7 @@ class SummaryTrimMemory(KeptMemory):
                 key="memory",
                 beside=beside,
                 state=self.summaries,
+                must_fit=must_fit,
             )
 
     def _look(self, initial_token_count: int = 0, **_: Any) -> Flow[Trimmed]:
@@ -212,11 +208,8 @@ class SummaryTrimMemory(KeptMemory):
         with self._lock:
             self.chat_history.extend(messages)
             self._marks.extend(marks_of(messages))
-        try:
-            trimmer = self._trimmer()
-        except ContextOverflow:
-            return  # who reads is told; what was said is kept
-        yield from trimmer.work()
+        # One that does not fit is told to who reads.
+        yield from self._trimmer(must_fit=False).work()
 
     @field_serializer("llm")
     def _dump_llm(self, llm: Model) -> Any:
@@ -231,11 +224,8 @@ class SummaryTrimMemory(KeptMemory):
         return dumped(value)
 
     @field_serializer("summaries")
-    def _dump_summaries(self, summaries: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return self._trimmer().state()
-        except ContextOverflow:
-            return summaries
+    def _dump_summaries(self, _: dict[str, Any]) -> dict[str, Any]:
+        return self._trimmer(must_fit=False).state()
 
 
 def _shown(view: Trimmed) -> list[ChatMessage]:

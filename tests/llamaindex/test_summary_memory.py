@@ -12,7 +12,12 @@ import pytest
 from conversations import WORDS, objections
 from llama_index.core import Settings
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+)
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from llama_index.core.memory import Memory
 from llama_index.core.workflow import Context
@@ -156,6 +161,50 @@ def round_trip(memory: SummaryTrimMemory) -> SummaryTrimMemory:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this process holds is not there for the rest of the test, as in another process."""
     monkeypatch.setattr("llamaindex_agentperf._held._MOST", 0)
+
+
+PICTURES = ChatMessage(
+    role=MessageRole.USER,
+    blocks=[TextBlock(text="look"), *([ImageBlock(url="http://x/y.png")] * 6)],  # pyright: ignore[reportArgumentType] - pydantic makes a url of it
+)
+
+
+def test_a_turn_that_overflowed_does_no_harm_once_it_can_leave():
+    """Six pictures were refused, and so was everything that was said after them."""
+    memory = talk(memory_of(), 3)
+    memory.put(PICTURES)
+    with pytest.raises(ContextOverflow):
+        memory.get()
+    memory.put_messages([says("ok"), user("next")])
+    assert texts(memory.get())[-1] == "next"
+    assert len(memory.get_all()) == 9
+    assert memory.shown().left_out == 8
+    talk(memory, 15)
+    assert memory.shown().coverage.share == 1.0
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_conversation_that_overflows_now_is_saved_with_its_summaries():
+    """What was saved of them was what the memory had been loaded with."""
+    memory = talk(memory_of(tokenizer_fn=None), 20)
+    before = memory.to_dict()["summaries"]
+    memory.put(PICTURES)
+    assert any(before.values())
+    saved = memory.to_dict()["summaries"]
+    assert saved["summary"] or saved["ready"]
+    again = round_trip(memory)
+    again.put_messages([says("ok"), user("next")])
+    assert again.shown().summary is not None
+
+
+def test_the_record_tells_of_repairs():
+    """Three of four messages were shown, and the record told of no repair and none left out."""
+    memory = memory_of()
+    lost = ChatMessage("lost", role="tool", additional_kwargs={"tool_call_id": "zz"})
+    memory.put_messages([user("q1"), lost, says("a"), user("q2")])
+    assert texts(memory.get()) == ["q1", "a", "q2"]
+    record = memory.shown().record()
+    assert (record["left_out"], record["repairs"]) == (1, ["orphan_result"])
 
 
 def test_json_brings_everything_back():

@@ -195,5 +195,5 @@ class Trimmed:
             "coverage": self.coverage.record(),
             "failed": self.failed,
             "cuts": len(self.cuts),
-            "repairs": len(self.repairs),
+            "repairs": [repair.kind for repair in self.repairs],
         }

@@ -7,14 +7,17 @@ next cut will drop, and takes its place at that cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.summaries.base import Summarizing
 from agentperf_core.context.summaries.records import Trimmed
 from agentperf_core.context.summaries.settings import SummarySettings
 from agentperf_core.context.telling import announce
+from agentperf_core.context.turns import repaired
 from agentperf_core.context.window import Window
 from agentperf_core.errors import require_instance
 from agentperf_core.events import BUS, EventBus
@@ -74,6 +77,7 @@ class SummarizingTrimmer(Summarizing):
         self._settings = window
         self._window = Window(window, track=True)
         self._counted = (0, 0), 0
+        self._unread = 0  # of what was given, left out as broken before it came to the window
         self._told = 0, 0
 
     @property
@@ -108,15 +112,54 @@ class SummarizingTrimmer(Summarizing):
         Raises:
             ContextOverflow: see `Window.add`.
         """
-        with self._lock:
+        with self._changing():
             self._ledger.add(message)
             self._window.add(message)
-            self._ledger.evicted(self._window.take_evicted())
 
     def extend(self, messages: Iterable[Message]) -> None:
-        """Add several messages, see `add`."""
+        """Add several messages.
+
+        Raises:
+            ContextOverflow: if they do not fit at the end; what was too large in its time does not
+                matter once it has left.
+        """
         for message in messages:
-            self.add(message)
+            with suppress(ContextOverflow):
+                self.add(message)
+        self.require_fit()
+
+    def read(self, history: Sequence[Message]) -> None:
+        """Add a whole conversation that may be broken; it is put right as a whole.
+
+        One message after the other, a result that comes late would be left out, and not moved.
+
+        Raises:
+            ContextOverflow: see `extend`.
+        """
+        valid = repaired(history)
+        given = set(map(id, history))
+        # Results that say that there is none are left to the window: nobody has said them, so they
+        # are neither left out nor summarised.
+        kept = [message for message in valid.messages if id(message) in given]
+        try:
+            self.extend(kept)
+        finally:
+            self._unread = len(history) - len(kept)
+            self._window.repairs = [*valid.repairs]
+
+    def require_fit(self) -> None:
+        """Check that what must be shown fits.
+
+        Raises:
+            ContextOverflow: if it does not, until a later message makes enough of it leave.
+        """
+        window = self._window
+        if window.tokens > window.room:
+            msg = (
+                f"the pinned messages and the last turn cost {window.tokens} and there is room for "
+                f"{window.room}; raise the limit, pin less, or lower reserve"
+            )
+            raise ContextOverflow(msg, needed=window.tokens, limit=window.room)
 
     def reserve(self, tokens: int) -> None:
         """Leave at least so much room beside what is shown, as `Window.reserve`.
@@ -128,9 +171,8 @@ class SummarizingTrimmer(Summarizing):
         """
         if not self._settings.in_tokens:
             return
-        with self._lock:
+        with self._changing():
             self._window.reserve(self._settings.reserve + tokens)
-            self._ledger.evicted(self._window.take_evicted())
 
     def view(self) -> Trimmed:
         """What the model is shown now; waits for nothing."""
@@ -169,6 +211,15 @@ class SummarizingTrimmer(Summarizing):
         """See `looked`."""
         return await arun(self.looked())
 
+    @contextmanager
+    def _changing(self) -> Generator[None]:
+        """What a change makes leave is noted, also where the rest does not fit."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._ledger.evicted(self._window.take_evicted())
+
     def _announce(self, view: Trimmed) -> None:
         """Tell the bus of what was done since the last look."""
         with self._lock:
@@ -187,7 +238,7 @@ class SummarizingTrimmer(Summarizing):
         window = self._window
         changes = len(window.cuts), len(window.repairs)
         if self._counted[0] != changes:
-            self._counted = changes, window.added - window.shown
+            self._counted = changes, self._unread + window.added - window.shown
         return self._counted[1]
 
     def _ahead(self) -> Sequence[int]:
