@@ -11,7 +11,7 @@ from typing import Any
 
 from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
-from agentperf_core.context.summaries.settings import SummarySettings
+from agentperf_core.context.summaries.settings import SummarySettings, require_given
 from agentperf_core.context.summaries.trimmer import SummarizingTrimmer
 from agentperf_core.errors import require_positive
 from agentperf_core.events import BUS, EventBus
@@ -55,6 +55,7 @@ class TrimmerPool:
         conversations: int = 256,
         bus: EventBus = BUS,
     ) -> None:
+        require_given("leave it out for 256", conversations=conversations)
         require_positive(conversations=conversations)
         self._made = lambda: SummarizingTrimmer(window, summary, bus=bus)
         # Made now: a mistake shall not wait for the first conversation.

@@ -14,8 +14,8 @@ from dataclasses import replace
 from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.summaries.base import Summarizing
-from agentperf_core.context.summaries.records import Trimmed
-from agentperf_core.context.summaries.settings import SummarySettings
+from agentperf_core.context.summaries.records import Trimmed, require_message
+from agentperf_core.context.summaries.settings import SummarySettings, require_given
 from agentperf_core.context.telling import announce
 from agentperf_core.context.turns import repaired
 from agentperf_core.context.window import Window
@@ -65,6 +65,7 @@ class SummarizingTrimmer(Summarizing):
         *,
         bus: EventBus = BUS,
     ) -> None:
+        require_given("give its sizes as WindowSettings", window=window)
         require_instance(WindowSettings, "give its sizes", window=window)
         require_instance(SummarySettings, "give it a summarize=", summary=summary)
         tokens = 0
@@ -98,8 +99,7 @@ class SummarizingTrimmer(Summarizing):
     @property
     def summarised(self) -> bool:
         """Whether anything was summarised, or is to be."""
-        ledger = self._ledger
-        return bool(ledger.latest or ledger.pending or self._work.aside.busy)
+        return bool(self._ledger.latest or self._ledger.pending or self._work.aside.busy)
 
     def begins(self, messages: Sequence[Message]) -> bool:
         """Whether some messages begin with those that were added here, by what they say."""
@@ -111,7 +111,9 @@ class SummarizingTrimmer(Summarizing):
 
         Raises:
             ContextOverflow: see `Window.add`.
+            ConfigError: if it is no message with a text; then nothing is added.
         """
+        require_message(message)
         with self._changing():
             self._ledger.add(message)
             self._window.add(message)
@@ -129,17 +131,14 @@ class SummarizingTrimmer(Summarizing):
         self.require_fit()
 
     def read(self, history: Sequence[Message]) -> None:
-        """Add a whole conversation that may be broken; it is put right as a whole.
-
-        One message after the other, a result that comes late would be left out, and not moved.
+        """Add a conversation that may be broken, put right as a whole: a late result is moved.
 
         Raises:
             ContextOverflow: see `extend`.
         """
         valid = repaired(history)
         given = set(map(id, history))
-        # Results that say that there is none are left to the window: nobody has said them, so they
-        # are neither left out nor summarised.
+        # Stubs of results are left to the window: nobody has said them, so none is summarised.
         kept = [message for message in valid.messages if id(message) in given]
         try:
             self.extend(kept)
@@ -153,13 +152,11 @@ class SummarizingTrimmer(Summarizing):
         Raises:
             ContextOverflow: if it does not, until a later message makes enough of it leave.
         """
-        window = self._window
-        if window.tokens > window.room:
-            msg = (
-                f"the pinned messages and the last turn cost {window.tokens} and there is room for "
-                f"{window.room}; raise the limit, pin less, or lower reserve"
-            )
-            raise ContextOverflow(msg, needed=window.tokens, limit=window.room)
+        cost, room = self._window.tokens, self._window.room
+        if cost > room:
+            msg = f"the pinned messages and the last turn cost {cost} and there is room for {room}"
+            msg += "; raise the limit, pin less, or lower reserve"
+            raise ContextOverflow(msg, needed=cost, limit=room)
 
     def reserve(self, tokens: int) -> None:
         """Leave at least so much room beside what is shown, as `Window.reserve`.
@@ -223,8 +220,7 @@ class SummarizingTrimmer(Summarizing):
     def _announce(self, view: Trimmed) -> None:
         """Tell the bus of what was done since the last look."""
         with self._lock:
-            cuts, repairs = self._told
-            self._told = len(view.cuts), len(view.repairs)
+            (cuts, repairs), self._told = self._told, (len(view.cuts), len(view.repairs))
         record = {
             "tokens": view.tokens,
             "left_out": view.left_out,
