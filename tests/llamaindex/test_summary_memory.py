@@ -528,3 +528,37 @@ async def test_a_block_that_fails_keeps_the_messages_and_saves_them():
 def test_a_block_needs_somebody_who_summarises():
     with pytest.raises(ConfigError, match="needs an llm"):
         SummaryMemoryBlock()
+
+
+@pytest.mark.parametrize("priority", [0, 1])
+async def test_a_block_in_a_memory_that_is_over_its_limit_is_shortened(priority: int):
+    """LlamaIndex leaves the whole block out, if the block does not shorten itself."""
+    told = " ".join(f"fact{number}" for number in range(200))
+    block = SummaryMemoryBlock(
+        llm=lambda messages, previous, most: told,
+        tokenizer_fn=tokens,
+        background=False,
+        priority=priority,
+    )
+    memory = stock(block)
+    shown: list[str] = []
+    shortened = 0
+    for number in range(20):
+        await memory.aput_messages(turn(number))
+        shown = texts(await memory.aget())
+        if "fact0 " in shown[0] and "left out to fit" in shown[0]:
+            shortened += 1
+            assert "fact199" in shown[0]
+            block_and_queue = sum(len(tokens(text)) for text in shown)
+            assert block_and_queue <= LIMIT + 4, "four tags of the template are not counted"
+    assert "fact0 " in shown[0]
+    assert bool(shortened) == bool(priority)
+    await close(memory)
+
+
+async def test_a_block_of_which_hardly_anything_would_be_left_goes():
+    block = SummaryMemoryBlock(llm=summarizer(), tokenizer_fn=tokens)
+    assert await block.atruncate("The cat is called Miso.", 3) is None
+    assert await block.atruncate("The cat is called Miso.", 0) == "The cat is called Miso."
+    nothing: Any = []  # what `Memory` gives where a block has said nothing
+    assert await block.atruncate(nothing, 3) is None
