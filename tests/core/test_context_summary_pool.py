@@ -22,6 +22,7 @@ from agentperf_core.context import (
 )
 from agentperf_core.context.summaries.records import each_place
 from agentperf_core.events import DecisionMade, EventBus
+from agentperf_core.flow import run
 from agentperf_core.types import Message, ToolCall
 
 PICTURES = Message(role="user", text="look", blocks=({"type": "image"},) * 6)
@@ -190,6 +191,30 @@ def test_what_overflowed_in_the_middle_of_a_history_that_is_read_anew_has_left(s
     view = followed(TrimmerPool(window, summary), history).view()
     assert list(view.messages) == history[-4:]
     assert view.left_out == 3
+
+
+def test_before_a_question_a_turn_that_does_not_fit_is_not_shown():
+    pool = pool_of()
+    history = [said("system", 3, "s"), *chat(0, 3), PICTURES, said("assistant", 3)]
+    marks: list[Any] = [id(one) for one in history]
+    read: list[int] = []
+
+    def at(place: int) -> Message:
+        read.append(place)
+        return history[place]
+
+    for _ in range(3):
+        view = run(pool.before_question(marks, at))
+        assert list(view.messages) == history[:1]
+        assert view.tokens == WORDS.count_message(history[0])
+        assert view.left_out == view.coverage.evicted == 8
+    assert read == [*range(9)], "once"
+    history += chat(3, 4)
+    view = followed(pool, history).view()
+    assert list(view.messages)[-8:] == history[-8:]
+    pinned = pool_of()
+    with pytest.raises(ContextOverflow):
+        run(pinned.before_question([1], [said("system", 180)].__getitem__))
 
 
 def test_summaries_outlive_an_overflow():

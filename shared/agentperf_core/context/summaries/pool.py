@@ -6,18 +6,22 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
+from agentperf_core.context.summaries.records import Trimmed
 from agentperf_core.context.summaries.settings import SummarySettings, require_given
 from agentperf_core.context.summaries.trimmer import SummarizingTrimmer
 from agentperf_core.errors import require_positive
 from agentperf_core.events import BUS, EventBus
+from agentperf_core.flow import Flow
 from agentperf_core.types import Message
 
 __all__ = ["TrimmerPool"]
+
+_QUESTION = Message(role="user", text="?")
 
 
 @dataclass(slots=True)
@@ -116,6 +120,41 @@ class TrimmerPool:
                 found.trimmer.require_fit()
             return found.trimmer
 
+    def before_question(
+        self,
+        marks: Sequence[Hashable],
+        message_at: Callable[[int], Message],
+        *,
+        key: Hashable = None,
+    ) -> Flow[Trimmed]:
+        """What to show of a conversation whose next question is still to come; see `follow`.
+
+        A last turn that does not fit is not shown then, as it would not be with the question: who
+        is refused the conversation can never ask it.
+
+        Raises:
+            ContextOverflow: if what is pinned does not fit.
+        """
+        asked = [*marks, _QUESTION]
+        fits = not self._goes_on_with(asked, key)
+        try:
+            trimmer = self.follow(marks if fits else asked, _before(message_at, asked), key=key)
+        except ContextOverflow:
+            fits = False
+            trimmer = self.follow(asked, _before(message_at, asked), key=key)
+        view = yield from trimmer.looked()
+        yield from trimmer.work()
+        if fits:
+            return view
+        cost = self._settings.cost(_QUESTION)
+        return replace(view, messages=view.messages[:-1], tokens=view.tokens - cost)
+
+    def _goes_on_with(self, asked: list[Hashable], key: Hashable) -> bool:
+        """Whether a conversation that did not fit is looked at again; it is not read again then."""
+        with self._lock:
+            found = self._followed.get(asked[0] if key is None else key)
+            return found is not None and found.marks == asked
+
     def _alike(
         self, marks: Sequence[Hashable], message_at: Callable[[int], Message]
     ) -> _Followed | None:
@@ -160,3 +199,10 @@ class TrimmerPool:
         with suppress(ContextOverflow):
             found.trimmer.read([message_at(at) for at in range(len(marks))])
         return found
+
+
+def _before(
+    message_at: Callable[[int], Message], asked: Sequence[Hashable]
+) -> Callable[[int], Message]:
+    """The messages of a conversation with one more behind them."""
+    return lambda place: message_at(place) if place < len(asked) - 1 else _QUESTION
