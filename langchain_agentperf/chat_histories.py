@@ -218,9 +218,8 @@ class SummarizingChatMessageHistory(_Shown):
         return lambda session_id: _OfSession(histories(session_id), pool, session_id)
 
     def _view(self, found: Sequence[BaseMessage]) -> Flow[Sequence[Message]]:
-        trimmer = self._pool.follow(marks_of(found), reader(found), key=self._key)
-        self.shown = yield from trimmer.looked()
-        yield from trimmer.work()
+        marks, read = marks_of(found), reader(found)
+        self.shown = yield from self._pool.before_question(marks, read, key=self._key)
         return self.shown.messages
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Sized
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from llama_index.core import Settings
 from llama_index.core.base.llms.types import ChatResponse
@@ -18,12 +18,33 @@ from llamaindex_agentperf._identity import is_secret
 from llamaindex_agentperf._messages import from_core
 from llamaindex_agentperf._usage import usage_of
 
-__all__ = ["Model", "Tokenize", "counter_of", "dumped_model", "summarizer_of"]
+__all__ = ["Counted", "Model", "Tokenize", "counter_of", "dumped_model", "given", "summarizer_of"]
+
+T = TypeVar("T")
 
 Model: TypeAlias = LLM | Summarize | Mapping[str, Any] | None
 """A model, a function as in `Summarize`, a model as it was saved, or nobody."""
 
 Tokenize: TypeAlias = Callable[[str], Sized]
+
+
+class Counted:
+    """A counter where LlamaIndex looks for a tokenizer: as many as a text has tokens.
+
+    `SimpleChatEngine` asks every memory that has a `tokenizer_fn` how long the system prompt is.
+    """
+
+    def __init__(self, counter: TokenCounter) -> None:
+        self._counter = counter
+
+    def __call__(self, text: str) -> Sized:
+        """Something with a length; there are no tokens in it."""
+        return range(self._counter.count_text(text))
+
+
+def given(value: T) -> T | None:
+    """What somebody gave; nothing for what only stands in for it, and is not saved."""
+    return None if isinstance(value, Counted) else value
 
 
 def counter_of(tokenizer_fn: Tokenize | None, model_name: str) -> TokenCounter:

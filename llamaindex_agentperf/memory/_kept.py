@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory.types import BaseMemory
 from pydantic import Field, field_serializer
 
+from agentperf_core.errors import ConfigError
 from llamaindex_agentperf.memory._talk import Talk
 
-__all__ = ["KeptMemory"]
+__all__ = ["KeptMemory", "require_messages"]
 
 
 class KeptMemory(BaseMemory):
@@ -37,14 +39,19 @@ class KeptMemory(BaseMemory):
 
     def put(self, message: ChatMessage) -> None:
         """Add the next message."""
-        self._own().put([message])
+        self.put_messages([message])
 
     async def aput(self, message: ChatMessage) -> None:
         """Like `put`."""
         self.put(message)
 
     def put_messages(self, messages: list[ChatMessage]) -> None:
-        """Add the next messages."""
+        """Add the next messages.
+
+        Raises:
+            ConfigError: if one of them is none; then nothing is added.
+        """
+        require_messages(messages)
         self._own().put(messages)
 
     async def aput_messages(self, messages: list[ChatMessage]) -> None:
@@ -53,6 +60,7 @@ class KeptMemory(BaseMemory):
 
     def set(self, messages: list[ChatMessage]) -> None:
         """Replace the conversation."""
+        require_messages(messages)
         self._own().set(messages)
 
     async def aset(self, messages: list[ChatMessage]) -> None:
@@ -79,3 +87,15 @@ class KeptMemory(BaseMemory):
     def _own(self) -> Talk:
         """The messages with the window over them."""
         raise NotImplementedError
+
+
+def require_messages(messages: Sequence[object]) -> None:
+    """Check messages before a memory keeps them: one that is none would break every later look.
+
+    Raises:
+        ConfigError: naming the first that is none.
+    """
+    for message in messages:
+        if not isinstance(message, ChatMessage):
+            msg = f"a memory takes ChatMessages, got {message!r}; wrap it: ChatMessage('...')"
+            raise ConfigError(msg)

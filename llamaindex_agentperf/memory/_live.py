@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from agentperf_core.context import TrimmerPool, trim_settings
+from agentperf_core.errors import ConfigError, require_positive
+from llamaindex_agentperf._held import loaded
 from llamaindex_agentperf._summaries import Model, Tokenize, counter_of, summarizer_of
 from llamaindex_agentperf._windows import core_options
 
-__all__ = ["Live"]
+__all__ = ["Live", "options_of"]
+
+
+def options_of(saved: object) -> dict[str, Any]:
+    """The options of a memory, as they were given or saved; those that were not saved are left out.
+
+    Raises:
+        ConfigError: if they are no mapping.
+    """
+    if not isinstance(saved, Mapping):
+        msg = f"options must be a dict of settings by name, got {saved!r}; leave it out for none"
+        raise ConfigError(msg)
+    options = cast("Mapping[str, Any]", saved)
+    found = {name: loaded(value) for name, value in options.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 class Live:
@@ -24,6 +40,7 @@ class Live:
 
     Attributes:
         pool: holds the trimmer.
+        counter: counts tokens.
 
     Raises:
         ConfigError: if a setting cannot mean anything.
@@ -31,14 +48,15 @@ class Live:
 
     def __init__(
         self,
-        token_limit: int,
+        token_limit: int | None,
         llm: Model,
         *,
         model_name: str,
         tokenizer_fn: Tokenize | None,
         options: Mapping[str, Any],
     ) -> None:
-        counter = counter_of(tokenizer_fn, model_name)
+        require_positive(token_limit=token_limit)
+        counter = self.counter = counter_of(tokenizer_fn, model_name)
         given: dict[str, Any] = {"pin": None, "oversize": "cut", **options}
         given |= core_options(given["pin"], given["oversize"])
         given |= {"max_tokens": token_limit, "counter": counter}
@@ -49,7 +67,7 @@ class Live:
 
     def suits(
         self,
-        token_limit: int,
+        token_limit: int | None,
         llm: Model,
         *,
         model_name: str,

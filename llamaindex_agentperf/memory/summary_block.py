@@ -9,8 +9,10 @@ from llama_index.core.memory import BaseMemoryBlock
 from pydantic import Field, PrivateAttr, field_serializer
 
 from agentperf_core.context import Coverage, RollingSummary, SummarySettings
-from agentperf_core.errors import ConfigError
+from agentperf_core.context.summaries.rolling import shorter
+from agentperf_core.errors import ConfigError, require_positive
 from agentperf_core.flow import arun
+from llamaindex_agentperf._fields import require_fields
 from llamaindex_agentperf._held import dumped, loaded
 from llamaindex_agentperf._messages import from_core, to_core
 from llamaindex_agentperf._summaries import (
@@ -65,14 +67,14 @@ class SummaryMemoryBlock(BaseMemoryBlock[str]):
     _sessions: dict[str, RollingSummary] = PrivateAttr()
 
     def __init__(self, **fields: Any) -> None:
+        require_fields(type(self), fields)
         super().__init__(**{name: loaded(value) for name, value in fields.items()})
         if not self.model_name and hasattr(self.llm, "metadata"):
             self.model_name = self.llm.metadata.model_name
         self._sessions = {}
         self._made()  # a mistake shall not wait for the first message
         for session, kept in self.saved.items():
-            pending = [to_core(ChatMessage(**one)) for one in kept["pending"]]
-            self._of(session).restore(kept["state"], pending)
+            self._restore(session, kept)
 
     def coverage(self, session_id: str = "") -> Coverage:
         """How much of what left the queue of a session is in its summary."""
@@ -97,6 +99,24 @@ class SummaryMemoryBlock(BaseMemoryBlock[str]):
         for rolling in list(self._sessions.values()):
             await rolling.abegin()
 
+    async def atruncate(self, content: str, tokens_to_truncate: int) -> str | None:
+        """Leave out the middle, as much as it takes; `None` if no summary is left.
+
+        Without this, a `Memory` that is over its limit leaves the whole block out.
+        """
+        return shorter(content, tokens_to_truncate, counter_of(self.tokenizer_fn, self.model_name))
+
+    def _restore(self, session: str, kept: Any) -> None:
+        try:
+            state, pending = kept["state"], [ChatMessage(**one) for one in kept["pending"]]
+        except (KeyError, TypeError, ValueError) as error:
+            msg = (
+                f"saved holds the state and the pending messages of each session, got {kept!r} for "
+                f"{session!r}; give what was saved, or leave it out"
+            )
+            raise ConfigError(msg) from error
+        self._of(session).restore(state, map(to_core, pending))
+
     def _of(self, session: str) -> RollingSummary:
         found = self._sessions.get(session)
         if found is None:
@@ -104,6 +124,7 @@ class SummaryMemoryBlock(BaseMemoryBlock[str]):
         return found
 
     def _made(self) -> RollingSummary:
+        require_positive(summary_tokens=self.summary_tokens)
         counter = counter_of(self.tokenizer_fn, self.model_name)
         summarize = summarizer_of(self.llm, counter)
         if summarize is None:

@@ -10,19 +10,15 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, PrivateAttr, field_serializer
 
-from agentperf_core.context import (
-    ContextOverflow,
-    SummarizingTrimmer,
-    Trimmed,
-    TrimmerPool,
-)
+from agentperf_core.context import SummarizingTrimmer, Trimmed, TrimmerPool
 from agentperf_core.flow import Flow, arun, run
+from llamaindex_agentperf._fields import require_fields
 from llamaindex_agentperf._held import dumped, loaded
 from llamaindex_agentperf._messages import from_core
-from llamaindex_agentperf._summaries import Model, Tokenize, dumped_model
+from llamaindex_agentperf._summaries import Counted, Model, Tokenize, dumped_model, given
 from llamaindex_agentperf._windows import marks_of, reader
-from llamaindex_agentperf.memory._kept import KeptMemory
-from llamaindex_agentperf.memory._live import Live
+from llamaindex_agentperf.memory._kept import KeptMemory, require_messages
+from llamaindex_agentperf.memory._live import Live, options_of
 
 __all__ = ["SummaryTrimMemory"]
 
@@ -78,14 +74,16 @@ class SummaryTrimMemory(KeptMemory):
     _lock: Any = PrivateAttr()
 
     def __init__(self, **fields: Any) -> None:
-        options = {name: loaded(value) for name, value in fields.get("options", {}).items()}
-        fields["options"] = {name: value for name, value in options.items() if value is not None}
+        require_fields(type(self), fields, "settings of the window and its summary go into options")
+        fields["options"] = options_of(fields.get("options", {}))
         super().__init__(**{name: loaded(value) for name, value in fields.items()})
         self._lock = threading.Lock()
         self._marks = marks_of(self.chat_history)
         live = self.live
         if not isinstance(live, Live) or not live.suits(**self._settings()):
             self._begin()
+        if self.tokenizer_fn is None:
+            self.tokenizer_fn = Counted(self.live.counter)
 
     @classmethod
     def from_defaults(  # pyright: ignore[reportIncompatibleMethodOverride] - as LlamaIndex's own memories
@@ -163,6 +161,7 @@ class SummaryTrimMemory(KeptMemory):
 
     def set(self, messages: list[ChatMessage]) -> None:
         """Have another conversation; one that goes on where this one is keeps its summary."""
+        require_messages(messages)
         with self._lock:
             self.chat_history = list(messages)
             self._marks = marks_of(messages)
@@ -189,11 +188,11 @@ class SummaryTrimMemory(KeptMemory):
             "token_limit": self.token_limit,
             "llm": self.llm,
             "model_name": self.model_name,
-            "tokenizer_fn": self.tokenizer_fn,
+            "tokenizer_fn": given(self.tokenizer_fn),
             "options": self.options,
         }
 
-    def _trimmer(self, beside: int = 0) -> SummarizingTrimmer:
+    def _trimmer(self, beside: int = 0, *, must_fit: bool = True) -> SummarizingTrimmer:
         pool: TrimmerPool = self.live.pool
         with self._lock:
             return pool.follow(
@@ -202,6 +201,7 @@ class SummaryTrimMemory(KeptMemory):
                 key="memory",
                 beside=beside,
                 state=self.summaries,
+                must_fit=must_fit,
             )
 
     def _look(self, initial_token_count: int = 0, **_: Any) -> Flow[Trimmed]:
@@ -209,14 +209,12 @@ class SummaryTrimMemory(KeptMemory):
         return (yield from self._trimmer(beside).looked())
 
     def _put(self, messages: Sequence[ChatMessage]) -> Flow[None]:
+        require_messages(messages)
         with self._lock:
             self.chat_history.extend(messages)
             self._marks.extend(marks_of(messages))
-        try:
-            trimmer = self._trimmer()
-        except ContextOverflow:
-            return  # who reads is told; what was said is kept
-        yield from trimmer.work()
+        # One that does not fit is told to who reads.
+        yield from self._trimmer(must_fit=False).work()
 
     @field_serializer("llm")
     def _dump_llm(self, llm: Model) -> Any:
@@ -228,14 +226,11 @@ class SummaryTrimMemory(KeptMemory):
 
     @field_serializer("live", "tokenizer_fn")
     def _dump_held(self, value: object) -> Any:
-        return dumped(value)
+        return dumped(given(value))
 
     @field_serializer("summaries")
-    def _dump_summaries(self, summaries: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return self._trimmer().state()
-        except ContextOverflow:
-            return summaries
+    def _dump_summaries(self, _: dict[str, Any]) -> dict[str, Any]:
+        return self._trimmer(must_fit=False).state()
 
 
 def _shown(view: Trimmed) -> list[ChatMessage]:

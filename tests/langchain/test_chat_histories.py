@@ -162,6 +162,36 @@ def test_old_turns_can_be_dropped_instead():
     assert history.messages[0].text.startswith("turn")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_turn_that_overflowed_does_not_end_the_conversation(keyed: bool):
+    """Reading the history failed from then on, so that nothing could be asked any more."""
+    kept = Kept()
+    one = SummarizingChatMessageHistory(scribe(), kept, max_tokens=400, counter=WORDS)
+    session = SummarizingChatMessageHistory.per_session(
+        lambda session_id: kept, scribe(), max_tokens=400, counter=WORDS
+    )
+    picture = {"type": "image_url", "image_url": {"url": "http://x/y.png"}}
+    pictures = HumanMessage([*[picture] * 6])
+    seen: list[list[BaseMessage]] = []
+
+    chain = chain_of(session if keyed else lambda session_id: one, seen)
+    config: Any = {"configurable": {"session_id": "s"}}
+    chain.invoke([HumanMessage(f"hi {FILL}")], config)
+    chain.invoke([pictures], config)
+    for number in range(20):
+        chain.invoke([HumanMessage(f"turn {number} {FILL}")], config)
+        if not keyed:
+            settle(one)
+    assert [message.text for message in seen[2]] == [f"turn 0 {FILL}"]
+    assert len(kept.kept) == 44
+    assert all(message.content != pictures.content for message in seen[-1])
+    if not keyed:
+        assert one.messages
+        assert one.shown is not None
+        assert one.shown.coverage.covered > 4
+
+
 def test_what_is_no_history_is_refused():
     with pytest.raises(ConfigError, match="must be a BaseChatMessageHistory"):
         WindowedChatMessageHistory({}, max_messages=4)  # type: ignore[arg-type]

@@ -11,7 +11,13 @@ import pytest
 from conversations import WORDS, objections
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -19,6 +25,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from scripted_models import ScriptedChat, call, say
 
 from agentperf_core.accounting import TokenCounter
+from agentperf_core.context import ContextOverflow
 from agentperf_core.errors import ConfigError
 from agentperf_core.events import BUS
 from langchain_agentperf import SummaryTrimMiddleware
@@ -352,6 +359,37 @@ def test_the_default_counts_as_openai_does():
 def test_settings_that_mean_nothing_are_refused_at_once(options: dict[str, Any], says: str):
     with pytest.raises(ConfigError, match=says):
         SummaryTrimMiddleware(ScriptedChat(), **options)
+
+
+PICTURES = [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}] * 6
+
+
+@pytest.mark.parametrize("summarizer", [ScriptedChat(answer=summaries), None])
+def test_a_turn_that_overflowed_does_no_harm_once_it_can_leave(summarizer: Any):
+    """Six pictures were refused, and so was everything else that was said in that thread."""
+    desk = Desk(summarizer=summarizer)
+    desk.talk(3)
+    config = {"configurable": {"thread_id": "t"}}
+    with pytest.raises(ContextOverflow):
+        desk.agent.invoke({"messages": [HumanMessage([*PICTURES])]}, config)
+    state = desk.turn(3)
+    assert len(state["messages"]) == 9, "kept whole"
+    assert [message.text for message in shown(desk)[-1:]] == [f"turn 3 {FILL}"]
+    assert context_of(state)["left_out"] == 7
+    told = context_of(desk.talk(12, first=4))
+    assert told["coverage"]["share"] == (1.0 if summarizer else 0.0)
+
+
+def test_the_answer_tells_of_repairs():
+    """Three of four messages were shown, and the record told of no repair and none left out."""
+    desk = Desk()
+    said = [HumanMessage("q1"), ToolMessage("lost", tool_call_id="zz"), AIMessage("a")]
+    state = desk.agent.invoke(
+        {"messages": [*said, HumanMessage("q2")]}, {"configurable": {"thread_id": "t"}}
+    )
+    told = context_of(state)
+    assert (told["left_out"], told["repairs"]) == (1, ["orphan_result"])
+    assert [message.text for message in shown(desk)[1:]] == ["q1", "a", "q2"]
 
 
 @pytest.fixture

@@ -12,7 +12,12 @@ import pytest
 from conversations import WORDS, objections
 from llama_index.core import Settings
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+)
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from llama_index.core.memory import Memory
 from llama_index.core.workflow import Context
@@ -156,6 +161,50 @@ def round_trip(memory: SummaryTrimMemory) -> SummaryTrimMemory:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this process holds is not there for the rest of the test, as in another process."""
     monkeypatch.setattr("llamaindex_agentperf._held._MOST", 0)
+
+
+PICTURES = ChatMessage(
+    role=MessageRole.USER,
+    blocks=[TextBlock(text="look"), *([ImageBlock(url="http://x/y.png")] * 6)],  # pyright: ignore[reportArgumentType] - pydantic makes a url of it
+)
+
+
+def test_a_turn_that_overflowed_does_no_harm_once_it_can_leave():
+    """Six pictures were refused, and so was everything that was said after them."""
+    memory = talk(memory_of(), 3)
+    memory.put(PICTURES)
+    with pytest.raises(ContextOverflow):
+        memory.get()
+    memory.put_messages([says("ok"), user("next")])
+    assert texts(memory.get())[-1] == "next"
+    assert len(memory.get_all()) == 9
+    assert memory.shown().left_out == 8
+    talk(memory, 15)
+    assert memory.shown().coverage.share == 1.0
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_conversation_that_overflows_now_is_saved_with_its_summaries():
+    """What was saved of them was what the memory had been loaded with."""
+    memory = talk(memory_of(tokenizer_fn=None), 20)
+    before = memory.to_dict()["summaries"]
+    memory.put(PICTURES)
+    assert any(before.values())
+    saved = memory.to_dict()["summaries"]
+    assert saved["summary"] or saved["ready"]
+    again = round_trip(memory)
+    again.put_messages([says("ok"), user("next")])
+    assert again.shown().summary is not None
+
+
+def test_the_record_tells_of_repairs():
+    """Three of four messages were shown, and the record told of no repair and none left out."""
+    memory = memory_of()
+    lost = ChatMessage("lost", role="tool", additional_kwargs={"tool_call_id": "zz"})
+    memory.put_messages([user("q1"), lost, says("a"), user("q2")])
+    assert texts(memory.get()) == ["q1", "a", "q2"]
+    record = memory.shown().record()
+    assert (record["left_out"], record["repairs"]) == (1, ["orphan_result"])
 
 
 def test_json_brings_everything_back():
@@ -479,3 +528,37 @@ async def test_a_block_that_fails_keeps_the_messages_and_saves_them():
 def test_a_block_needs_somebody_who_summarises():
     with pytest.raises(ConfigError, match="needs an llm"):
         SummaryMemoryBlock()
+
+
+@pytest.mark.parametrize("priority", [0, 1])
+async def test_a_block_in_a_memory_that_is_over_its_limit_is_shortened(priority: int):
+    """LlamaIndex leaves the whole block out, if the block does not shorten itself."""
+    told = " ".join(f"fact{number}" for number in range(200))
+    block = SummaryMemoryBlock(
+        llm=lambda messages, previous, most: told,
+        tokenizer_fn=tokens,
+        background=False,
+        priority=priority,
+    )
+    memory = stock(block)
+    shown: list[str] = []
+    shortened = 0
+    for number in range(20):
+        await memory.aput_messages(turn(number))
+        shown = texts(await memory.aget())
+        if "fact0 " in shown[0] and "left out to fit" in shown[0]:
+            shortened += 1
+            assert "fact199" in shown[0]
+            block_and_queue = sum(len(tokens(text)) for text in shown)
+            assert block_and_queue <= LIMIT + 4, "four tags of the template are not counted"
+    assert "fact0 " in shown[0]
+    assert bool(shortened) == bool(priority)
+    await close(memory)
+
+
+async def test_a_block_of_which_hardly_anything_would_be_left_goes():
+    block = SummaryMemoryBlock(llm=summarizer(), tokenizer_fn=tokens)
+    assert await block.atruncate("The cat is called Miso.", 3) is None
+    assert await block.atruncate("The cat is called Miso.", 0) == "The cat is called Miso."
+    nothing: Any = []  # what `Memory` gives where a block has said nothing
+    assert await block.atruncate(nothing, 3) is None

@@ -6,8 +6,8 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from agentperf_core.accounting.tokens import TokenCounter
-from agentperf_core.context.summaries.settings import Written
-from agentperf_core.errors import require_instance
+from agentperf_core.context.summaries.settings import Written, require_given
+from agentperf_core.errors import require_callable, require_instance
 from agentperf_core.types import Message, Usage
 
 __all__ = ["INSTRUCTIONS", "ChatSummarizer", "rendered", "transcript"]
@@ -68,7 +68,7 @@ class ChatSummarizer:
         counter: counts what a model that reports no usage has used.
 
     Raises:
-        ConfigError: if `counter` is none.
+        ConfigError: if one of them cannot be called, or `counter` is none.
 
     Example:
         >>> summarizer = ChatSummarizer(lambda prompt: Written(text="The cat is called Miso."))
@@ -83,6 +83,9 @@ class ChatSummarizer:
         *,
         counter: TokenCounter | None = None,
     ) -> None:
+        hint = "give a function of the prompt that answers with Written"
+        require_given(hint, chat=chat)
+        require_callable(hint, chat=chat, achat=achat)
         require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=counter)
         self._chat = chat
         self._achat = achat

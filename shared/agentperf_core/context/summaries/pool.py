@@ -5,18 +5,23 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
+from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
-from agentperf_core.context.summaries.settings import SummarySettings
+from agentperf_core.context.summaries.records import Trimmed
+from agentperf_core.context.summaries.settings import SummarySettings, require_given
 from agentperf_core.context.summaries.trimmer import SummarizingTrimmer
-from agentperf_core.context.turns import repaired
 from agentperf_core.errors import require_positive
 from agentperf_core.events import BUS, EventBus
+from agentperf_core.flow import Flow
 from agentperf_core.types import Message
 
 __all__ = ["TrimmerPool"]
+
+_QUESTION = Message(role="user", text="?")
 
 
 @dataclass(slots=True)
@@ -54,6 +59,7 @@ class TrimmerPool:
         conversations: int = 256,
         bus: EventBus = BUS,
     ) -> None:
+        require_given("leave it out for 256", conversations=conversations)
         require_positive(conversations=conversations)
         self._made = lambda: SummarizingTrimmer(window, summary, bus=bus)
         # Made now: a mistake shall not wait for the first conversation.
@@ -74,6 +80,7 @@ class TrimmerPool:
         key: Hashable = None,
         beside: int = 0,
         state: Mapping[str, Any] | None = None,
+        must_fit: bool = True,
     ) -> SummarizingTrimmer:
         """The trimmer of a conversation, with all of its messages.
 
@@ -85,9 +92,11 @@ class TrimmerPool:
             beside: what the request costs besides, at least (tool schemas, a system prompt).
             state: its summaries as they were saved; used where the conversation is not known yet,
                 or goes on otherwise than it did here.
+            must_fit: whether it is to be shown now; without it, one that does not fit is kept up
+                with, and says so when it is shown.
 
         Raises:
-            ContextOverflow: if what must be shown does not fit.
+            ContextOverflow: if what must be shown does not fit; a later message may make it leave.
         """
         named, key = key is not None, marks[0] if key is None and marks else key
         with self._lock:
@@ -104,10 +113,47 @@ class TrimmerPool:
             if state and (not found.marks or found.trimmer.behind(state)):
                 found.trimmer.resume(state)
             found.marks, found.repairs = list(marks), found.trimmer.repairs
-            self._followed[key] = found  # only now: of one that overflowed, half was read
+            self._followed[key] = found  # only now: of one that a message broke, half was read
             while len(self._followed) > self._most:
                 self._followed.popitem(last=False)
+            if must_fit:
+                found.trimmer.require_fit()
             return found.trimmer
+
+    def before_question(
+        self,
+        marks: Sequence[Hashable],
+        message_at: Callable[[int], Message],
+        *,
+        key: Hashable = None,
+    ) -> Flow[Trimmed]:
+        """What to show of a conversation whose next question is still to come; see `follow`.
+
+        A last turn that does not fit is not shown then, as it would not be with the question: who
+        is refused the conversation can never ask it.
+
+        Raises:
+            ContextOverflow: if what is pinned does not fit.
+        """
+        asked = [*marks, _QUESTION]
+        fits = not self._goes_on_with(asked, key)
+        try:
+            trimmer = self.follow(marks if fits else asked, _before(message_at, asked), key=key)
+        except ContextOverflow:
+            fits = False
+            trimmer = self.follow(asked, _before(message_at, asked), key=key)
+        view = yield from trimmer.looked()
+        yield from trimmer.work()
+        if fits:
+            return view
+        cost = self._settings.cost(_QUESTION)
+        return replace(view, messages=view.messages[:-1], tokens=view.tokens - cost)
+
+    def _goes_on_with(self, asked: list[Hashable], key: Hashable) -> bool:
+        """Whether a conversation that did not fit is looked at again; it is not read again then."""
+        with self._lock:
+            found = self._followed.get(asked[0] if key is None else key)
+            return found is not None and found.marks == asked
 
     def _alike(
         self, marks: Sequence[Hashable], message_at: Callable[[int], Message]
@@ -135,17 +181,28 @@ class TrimmerPool:
         message_at: Callable[[int], Message],
         beside: int,
     ) -> None:
+        self._reserve(found, beside)
+        with suppress(ContextOverflow):
+            found.trimmer.extend(map(message_at, range(len(found.marks), len(marks))))
+
+    def _reserve(self, found: _Followed, beside: int) -> None:
         if beside > 0:
-            found.trimmer.reserve(beside)
-        for place in range(len(found.marks), len(marks)):
-            found.trimmer.add(message_at(place))
+            with suppress(ContextOverflow):  # may fit when all is read; see `follow`
+                found.trimmer.reserve(beside)
 
     def _anew(
         self, marks: Sequence[Hashable], message_at: Callable[[int], Message], beside: int
     ) -> _Followed:
         """The trimmer of a conversation that came in broken, out of the whole of it repaired."""
         found = _Followed(self._made(), [])
-        if beside > 0:
-            found.trimmer.reserve(beside)
-        found.trimmer.extend(repaired([message_at(at) for at in range(len(marks))]).messages)
+        self._reserve(found, beside)
+        with suppress(ContextOverflow):
+            found.trimmer.read([message_at(at) for at in range(len(marks))])
         return found
+
+
+def _before(
+    message_at: Callable[[int], Message], asked: Sequence[Hashable]
+) -> Callable[[int], Message]:
+    """The messages of a conversation with one more behind them."""
+    return lambda place: message_at(place) if place < len(asked) - 1 else _QUESTION

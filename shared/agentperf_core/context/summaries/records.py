@@ -10,10 +10,19 @@ from typing import Any, TypeAlias
 
 from agentperf_core.context.records import Cut
 from agentperf_core.context.turns import Repair
-from agentperf_core.errors import CodecError
+from agentperf_core.errors import CodecError, ConfigError
 from agentperf_core.types import Message, Usage
 
-__all__ = ["Coverage", "Places", "Summary", "Trimmed", "digest_of", "each_place", "places_of"]
+__all__ = [
+    "Coverage",
+    "Places",
+    "Summary",
+    "Trimmed",
+    "digest_of",
+    "each_place",
+    "places_of",
+    "require_message",
+]
 
 Places: TypeAlias = tuple[tuple[int, int], ...]
 """Places of messages as ranges, first included, last excluded, in order."""
@@ -51,6 +60,18 @@ def digest_of(messages: Iterable[Message]) -> str:
         said = (message.role, message.text, message.tool_call_id, calls)
         found.update(repr(said).encode("utf-8", "surrogatepass"))
     return found.hexdigest()
+
+
+def require_message(message: object) -> None:
+    """Check a message before it is noted: one without a text breaks every summary from then on.
+
+    Raises:
+        ConfigError: if it is none, or its text is no text.
+    """
+    text: object = message.text if isinstance(message, Message) else None
+    if not isinstance(text, str):
+        msg = f"a conversation takes Messages with a text, got {message!r}; say text='' for none"
+        raise ConfigError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,5 +216,5 @@ class Trimmed:
             "coverage": self.coverage.record(),
             "failed": self.failed,
             "cuts": len(self.cuts),
-            "repairs": len(self.repairs),
+            "repairs": [repair.kind for repair in self.repairs],
         }

@@ -6,20 +6,55 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context.oversize import shortened
 from agentperf_core.context.records import Evicted
 from agentperf_core.context.summaries.base import Summarizing
-from agentperf_core.context.summaries.records import Coverage, Summary, each_place
-from agentperf_core.context.summaries.settings import SummarySettings
+from agentperf_core.context.summaries.records import (
+    Coverage,
+    Summary,
+    each_place,
+    require_message,
+)
+from agentperf_core.context.summaries.settings import SummarySettings, require_given
 from agentperf_core.context.summaries.work import WHERE
 from agentperf_core.errors import require_instance
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow
 from agentperf_core.types import Message
 
-__all__ = ["RollingSummary"]
+__all__ = ["RollingSummary", "shorter"]
 
 _ROOM = 4096  # of a memory that nobody said the size of
 _GONE = Message(role="user")
+_LEAST = 32  # tokens, as of every summary; below that, the mark for what is left out is most of it
+
+
+def shorter(text: str, tokens: int, counter: TokenCounter) -> str | None:
+    """A summary without its middle, for a prompt that is over its limit.
+
+    Args:
+        text: the summary.
+        tokens: how many fewer it is to have.
+        counter: counts them.
+
+    Returns:
+        The text as it is if nothing is to be left out, and `None` if hardly anything would be left.
+
+    Example:
+        >>> words = TokenCounter(lambda text: len(text.split()))
+        >>> found = shorter(" ".join(map(str, range(100))), 40, words)
+        >>> found.split()[0], found.split()[-1], len(found.split()) <= 60
+        ('0', '99', True)
+        >>> shorter("The cat is called Miso.", 3, words) is None
+        True
+    """
+    if tokens <= 0 or not text:
+        return text or None
+    room = counter.count_text(text) - tokens
+    if room < _LEAST:
+        return None
+    found = shortened(Message(role="user", text=text), room, counter).text
+    return found if counter.count_text(found) <= room else None
 
 
 class RollingSummary(Summarizing):
@@ -55,6 +90,8 @@ class RollingSummary(Summarizing):
         counter: TokenCounter | None = None,
         bus: EventBus = BUS,
     ) -> None:
+        require_given("give it a summarize= as SummarySettings", summary=summary)
+        require_instance(SummarySettings, "give it a summarize=", summary=summary)
         require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=counter)
         tokens = summary.tokens or summary.tokens_of(_ROOM)
         super().__init__(summary, tokens, counter or TokenCounter(), bus)
@@ -65,7 +102,14 @@ class RollingSummary(Summarizing):
         return self._work.failed
 
     def put(self, messages: Iterable[Message]) -> None:
-        """Add messages that left another window."""
+        """Add messages that left another window.
+
+        Raises:
+            ConfigError: if one of them is no message with a text; then none is added.
+        """
+        messages = list(messages)
+        for message in messages:
+            require_message(message)
         with self._lock:
             history = self._ledger.history
             for message in messages:

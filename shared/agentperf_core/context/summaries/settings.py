@@ -11,12 +11,32 @@ from agentperf_core.context.settings import WindowSettings
 from agentperf_core.errors import ConfigError, require_instance, require_positive
 from agentperf_core.types import Message, Usage
 
-__all__ = ["Summarize", "SummarySettings", "Written", "trim_settings"]
+__all__ = ["Summarize", "SummarySettings", "Written", "require_given", "trim_settings"]
 
 _USUAL = 512
 _LEAST = 32
 _LONGER = {"summary_tokens": "tokens"}  # where window and summary share one list of arguments
 _PARTS = 4  # of a part of a long span: so that the summaries of its parts are one part in the end
+
+
+def require_given(hint: str, **values: object) -> None:
+    """Check that nothing is `None` which has no such default; the other checks let it pass.
+
+    Args:
+        hint: the way out, as the end of the sentence.
+        **values: the arguments by name.
+
+    Raises:
+        ConfigError: naming the first one that is.
+    """
+    for name, value in values.items():
+        if value is None:
+            msg = f"{name} must be given, got None; {hint}"
+            raise ConfigError(msg)
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value <= 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +116,21 @@ class SummarySettings:
                 f"{self.summarize!r}; make one of a model with ChatSummarizer(...)"
             )
             raise ConfigError(msg)
+        require_given("leave it out for 60", timeout_s=self.timeout_s)
+        require_given("leave it out for 8000", chunk_tokens=self.chunk_tokens)
+        require_given("leave it out for PRICES", prices=self.prices)
         require_positive(
             tokens=self.tokens, timeout_s=self.timeout_s, chunk_tokens=self.chunk_tokens
         )
         require_instance(PriceBook, "leave it out for PRICES", prices=self.prices)
-        if not 0 < self.ahead <= 1:
+        if not _is_share(self.ahead):
             msg = f"ahead is a share of the window, above 0 and at most 1, got {self.ahead!r}"
             raise ConfigError(msg + "; 0.75 suits most")
         least = _PARTS * (self.tokens or _LEAST)
         if (self.tokens or _LEAST) < _LEAST or self.chunk_tokens < least:
             msg = (
                 f"a summary has at least {_LEAST} tokens and at most a quarter of chunk_tokens, "
-                f"got tokens={self.tokens!r} and chunk_tokens={self.chunk_tokens!r}"
+                f"got {self.tokens!r} tokens and chunk_tokens={self.chunk_tokens!r}"
             )
             raise ConfigError(msg + "; leave both out for the defaults")
 
@@ -154,6 +177,7 @@ def trim_settings(
         known = sorted(windows | summaries | _LONGER.keys())
         msg = f"a trimmed conversation has the settings {', '.join(known)}, got {sorted(unknown)!r}"
         raise ConfigError(msg + "; check the spelling")
+    require_positive(summary_tokens=options.get("summary_tokens"))  # by the name that it has here
     window = WindowSettings(**{name: options[name] for name in options.keys() & windows})
     if summarize is None:
         return window, None

@@ -7,14 +7,17 @@ next cut will drop, and takes its place at that cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.summaries.base import Summarizing
-from agentperf_core.context.summaries.records import Trimmed
-from agentperf_core.context.summaries.settings import SummarySettings
+from agentperf_core.context.summaries.records import Trimmed, require_message
+from agentperf_core.context.summaries.settings import SummarySettings, require_given
 from agentperf_core.context.telling import announce
+from agentperf_core.context.turns import repaired
 from agentperf_core.context.window import Window
 from agentperf_core.errors import require_instance
 from agentperf_core.events import BUS, EventBus
@@ -62,6 +65,7 @@ class SummarizingTrimmer(Summarizing):
         *,
         bus: EventBus = BUS,
     ) -> None:
+        require_given("give its sizes as WindowSettings", window=window)
         require_instance(WindowSettings, "give its sizes", window=window)
         require_instance(SummarySettings, "give it a summarize=", summary=summary)
         tokens = 0
@@ -74,6 +78,7 @@ class SummarizingTrimmer(Summarizing):
         self._settings = window
         self._window = Window(window, track=True)
         self._counted = (0, 0), 0
+        self._unread = 0  # of what was given, left out as broken before it came to the window
         self._told = 0, 0
 
     @property
@@ -94,8 +99,7 @@ class SummarizingTrimmer(Summarizing):
     @property
     def summarised(self) -> bool:
         """Whether anything was summarised, or is to be."""
-        ledger = self._ledger
-        return bool(ledger.latest or ledger.pending or self._work.aside.busy)
+        return bool(self._ledger.latest or self._ledger.pending or self._work.aside.busy)
 
     def begins(self, messages: Sequence[Message]) -> bool:
         """Whether some messages begin with those that were added here, by what they say."""
@@ -107,16 +111,52 @@ class SummarizingTrimmer(Summarizing):
 
         Raises:
             ContextOverflow: see `Window.add`.
+            ConfigError: if it is no message with a text; then nothing is added.
         """
-        with self._lock:
+        require_message(message)
+        with self._changing():
             self._ledger.add(message)
             self._window.add(message)
-            self._ledger.evicted(self._window.take_evicted())
 
     def extend(self, messages: Iterable[Message]) -> None:
-        """Add several messages, see `add`."""
+        """Add several messages.
+
+        Raises:
+            ContextOverflow: if they do not fit at the end; what was too large in its time does not
+                matter once it has left.
+        """
         for message in messages:
-            self.add(message)
+            with suppress(ContextOverflow):
+                self.add(message)
+        self.require_fit()
+
+    def read(self, history: Sequence[Message]) -> None:
+        """Add a conversation that may be broken, put right as a whole: a late result is moved.
+
+        Raises:
+            ContextOverflow: see `extend`.
+        """
+        valid = repaired(history)
+        given = set(map(id, history))
+        # Stubs of results are left to the window: nobody has said them, so none is summarised.
+        kept = [message for message in valid.messages if id(message) in given]
+        try:
+            self.extend(kept)
+        finally:
+            self._unread = len(history) - len(kept)
+            self._window.repairs = [*valid.repairs]
+
+    def require_fit(self) -> None:
+        """Check that what must be shown fits.
+
+        Raises:
+            ContextOverflow: if it does not, until a later message makes enough of it leave.
+        """
+        cost, room = self._window.tokens, self._window.room
+        if cost > room:
+            msg = f"the pinned messages and the last turn cost {cost} and there is room for {room}"
+            msg += "; raise the limit, pin less, or lower reserve"
+            raise ContextOverflow(msg, needed=cost, limit=room)
 
     def reserve(self, tokens: int) -> None:
         """Leave at least so much room beside what is shown, as `Window.reserve`.
@@ -128,9 +168,8 @@ class SummarizingTrimmer(Summarizing):
         """
         if not self._settings.in_tokens:
             return
-        with self._lock:
+        with self._changing():
             self._window.reserve(self._settings.reserve + tokens)
-            self._ledger.evicted(self._window.take_evicted())
 
     def view(self) -> Trimmed:
         """What the model is shown now; waits for nothing."""
@@ -169,11 +208,19 @@ class SummarizingTrimmer(Summarizing):
         """See `looked`."""
         return await arun(self.looked())
 
+    @contextmanager
+    def _changing(self) -> Generator[None]:
+        """What a change makes leave is noted, also where the rest does not fit."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._ledger.evicted(self._window.take_evicted())
+
     def _announce(self, view: Trimmed) -> None:
         """Tell the bus of what was done since the last look."""
         with self._lock:
-            cuts, repairs = self._told
-            self._told = len(view.cuts), len(view.repairs)
+            (cuts, repairs), self._told = self._told, (len(view.cuts), len(view.repairs))
         record = {
             "tokens": view.tokens,
             "left_out": view.left_out,
@@ -187,7 +234,7 @@ class SummarizingTrimmer(Summarizing):
         window = self._window
         changes = len(window.cuts), len(window.repairs)
         if self._counted[0] != changes:
-            self._counted = changes, window.added - window.shown
+            self._counted = changes, self._unread + window.added - window.shown
         return self._counted[1]
 
     def _ahead(self) -> Sequence[int]:
