@@ -23,13 +23,15 @@ _PLAIN, _PACKED = b"AC1j", b"AC1z"
 # orjson would turn these into text on its own, and the message would come back as something else.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _COMPRESS_FROM = 4096  # as for answers: see `cache.codec`
+_MOST = 64 * 1024 * 1024  # what `inflated` gives back
 
 
 def pack(record: Mapping[str, Any]) -> bytes:
     """Encode a message.
 
     Raises:
-        CodecError: if it is not plain JSON data, so that it would not come back as it is.
+        CodecError: if it is not plain JSON data, or too large, so that it would not come back as
+            it is.
 
     Example:
         >>> unpack(pack({"role": "user", "text": "hi"}))
@@ -42,6 +44,9 @@ def pack(record: Mapping[str, Any]) -> bytes:
     except (TypeError, Unkeyable) as error:
         msg = f"a message must be plain JSON data to be kept, got {error}; convert it first"
         raise CodecError(msg) from error
+    if len(raw) > _MOST:
+        msg = f"a message must be at most {_MOST} bytes to be kept, got {len(raw)}; keep a part"
+        raise CodecError(msg)
     return _PLAIN + raw if len(raw) < _COMPRESS_FROM else _PACKED + zlib.compress(raw, 1)
 
 

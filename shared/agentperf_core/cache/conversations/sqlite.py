@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from agentperf_core.cache.conversations.base import Batch, Kept, State
+from agentperf_core.cache.conversations.given import require_text
 from agentperf_core.cache.conversations.sqlite_rows import CONVERSATIONS, Rows
 from agentperf_core.cache.stores.sqlite_file import SQLiteFile, file_path
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
@@ -71,6 +72,7 @@ class SQLiteConversations:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         require_positive(ttl_s=ttl_s, timeout_s=timeout_s)
+        require_text("leave it out for the default", namespace=namespace)
         where = file_path(path, default_path)
         self._file = SQLiteFile(where, timeout_s=timeout_s, schema=CONVERSATIONS)
         self._rows = Rows(namespace, ttl_s)
