@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 from outage_tools import Breakable, Outage, record, texts
@@ -11,7 +12,9 @@ from agentperf_core.cache.conversations import (
     Batch,
     Conversations,
     ConversationUnavailable,
+    open_conversations,
 )
+from agentperf_core.clock import FakeClock
 from agentperf_core.events import Fault
 from agentperf_core.flow import Flow
 
@@ -128,3 +131,40 @@ def test_closing_asks_a_store_that_was_down_a_moment_ago() -> None:
     case.store.is_down = False
     case.all.close()
     assert texts(Conversations(case.store).of("s", tenant="t").read()) == ["said"]
+
+
+def test_a_file_that_is_deleted_takes_no_messages(tmp_path: Path) -> None:
+    """SQLite goes on with a deleted file: `append` said True, and all of it was lost."""
+    path = tmp_path / "talks.db"
+    clock = FakeClock()
+    with open_conversations(f"sqlite:{path}", clock=clock) as conversations:
+        talk = conversations.of("s")
+        assert talk.append(record("one")) is True
+        assert texts(talk.read()) == ["one"]
+        aside = tmp_path / "aside.db"
+        path.rename(aside)
+        assert talk.append(record("two")) is False
+        assert conversations.is_down
+        assert texts(talk.read()) == ["one", "two"]
+        with pytest.raises(ConversationUnavailable):
+            conversations.of("other").read()
+        aside.rename(path)
+        clock.advance(10.0)
+        assert talk.append(record("three")) is True
+        assert not conversations.is_down
+    with open_conversations(f"sqlite:{path}") as conversations:
+        assert texts(conversations.of("s").read()) == ["one", "two", "three"]
+
+
+def test_a_file_that_is_replaced_takes_no_messages(tmp_path: Path) -> None:
+    """The other file is another history, and is not taken for this one."""
+    path = tmp_path / "talks.db"
+    conversations = open_conversations(f"sqlite:{path}")
+    talk = conversations.of("s")
+    talk.append(record("one"))
+    with open_conversations(f"sqlite:{tmp_path}/other.db"):
+        pass
+    (tmp_path / "other.db").replace(path)
+    assert talk.append(record("two")) is False
+    conversations.close()
+    assert conversations.waiting == 1
