@@ -116,7 +116,7 @@ def test_more_than_any_store_can_count_is_all_there_are(
 def test_records_are_a_list(records: Any) -> None:
     """A single record is a frequent slip, and was an error of `dict` about its first key."""
     talk = Conversations().of("s")
-    with pytest.raises(ConfigError, match="records must be a list of mappings, got"):
+    with pytest.raises(ConfigError, match="records must be a list of Mapping, got"):
         talk.append(records)
     for odd in ("x", None, ["role", "user"]):
         wrong: Any = odd

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from agentperf_core.cache.conversations.base import BATCH_ID, Batch, ConversationStore, State
 from agentperf_core.cache.conversations.codec import pack
 from agentperf_core.errors import ConfigError, require_number
 
-__all__ = ["batch_of", "require_state", "require_store", "require_text", "whole"]
+__all__ = [
+    "batch_of",
+    "require_messages",
+    "require_state",
+    "require_store",
+    "require_text",
+    "whole",
+]
+
+T = TypeVar("T")
 
 _STATES: Final[tuple[State, ...]] = ("active", "archived")
 _MOST = 10**16 - 1  # no id is larger, and every store can count so far
@@ -29,12 +38,30 @@ def batch_of(records: object, state: object) -> Batch:
     if state is None:
         state = "None"  # leaving it open is for those who read
     require_state(state)
-    if not isinstance(records, Iterable) or isinstance(records, str | bytes | Mapping):
-        shown = _shown(cast("object", records))
-        msg = f"records must be a list of mappings, got {shown}; put one into a list"
-        raise ConfigError(msg)
-    packed = tuple(map(_packed, cast("Iterable[object]", records)))
+    packed = tuple(map(_packed, _listed("records", Mapping, records)))
     return Batch(secrets.token_hex(BATCH_ID // 2), packed, cast("State", state))
+
+
+def require_messages(kind: type[T], messages: object) -> list[T]:
+    """What an adapter was given as messages, if they are.
+
+    Args:
+        kind: the framework's class of messages.
+        messages: a list of them.
+
+    Raises:
+        ConfigError: if these are none, or a single one.
+
+    Example:
+        >>> require_messages(int, (1, 2))
+        [1, 2]
+    """
+    found = list(_listed("messages", kind, messages))
+    for one in found:
+        if not isinstance(one, kind):
+            msg = f"a message must be a {kind.__name__}, got {_shown(one)}; make one of it"
+            raise ConfigError(msg)
+    return cast("list[T]", found)
 
 
 def require_state(state: object) -> None:
@@ -91,6 +118,15 @@ def require_store(given: object) -> ConversationStore:
     return cast("ConversationStore", given)
 
 
+def _listed(name: str, kind: type, given: object) -> Iterable[object]:
+    # One of the kind itself may be iterable: mappings are, and so are models of pydantic.
+    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, kind)):
+        shown = _shown(cast("object", given))
+        msg = f"{name} must be a list of {kind.__name__}, got {shown}; put one into a list"
+        raise ConfigError(msg)
+    return cast("Iterable[object]", given)
+
+
 def _packed(record: object) -> bytes:
     if not isinstance(record, Mapping):
         msg = f"a record must be a mapping, got {_shown(record)}; write {{'text': ...}}"
@@ -100,4 +136,7 @@ def _packed(record: object) -> bytes:
 
 def _shown(value: object) -> str:
     """Its kind alone: it may be what somebody said, or hold a password."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
