@@ -9,6 +9,7 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
 from agentperf_core.accounting import TokenCounter
+from agentperf_core.cache.conversations.given import require_messages
 from agentperf_core.context import SlidingWindow, Trimmed, TrimmerPool, trim_settings
 from agentperf_core.errors import require_instance
 from agentperf_core.flow import Flow, Step, arun, run
@@ -40,12 +41,16 @@ class _Shown(BaseChatMessageHistory):
         return await arun(self._read())
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Add to the whole history."""
-        self.history.add_messages(messages)
+        """Add to the whole history.
+
+        Raises:
+            ConfigError: if these are no messages: they would stay, and no reading would succeed.
+        """
+        self.history.add_messages(require_messages(BaseMessage, messages))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Like `add_messages`."""
-        await self.history.aadd_messages(messages)
+        await self.history.aadd_messages(require_messages(BaseMessage, messages))
 
     def clear(self) -> None:
         """Forget the whole history."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import orjson
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, messages_from_dict
+from pydantic import ConfigDict, TypeAdapter
 
 from agentperf_core.cache.conversations import (
     Conversation,
@@ -16,10 +16,15 @@ from agentperf_core.cache.conversations import (
     Said,
     conversations_from,
 )
+from agentperf_core.cache.conversations.codec import as_record, from_record
+from agentperf_core.cache.conversations.given import require_messages
 from agentperf_core.errors import CodecError
 from agentperf_core.events import BUS
 
 __all__ = ["ConversationHistory"]
+
+# Within a model pydantic would write NaN and infinity as null.
+_DATA: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="constants"))
 
 
 class ConversationHistory(BaseChatMessageHistory):
@@ -70,12 +75,17 @@ class ConversationHistory(BaseChatMessageHistory):
         return _messages(await self.conversation.aread())
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Add messages at the end, in one step."""
-        self.conversation.append(map(_record, messages))
+        """Add messages at the end, in one step.
+
+        Raises:
+            ConfigError: if these are no messages.
+            CodecError: if one holds what cannot be kept, such as bytes that are no text.
+        """
+        self.conversation.append(_records(messages))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Like `add_messages`, awaited."""
-        await self.conversation.aappend(map(_record, messages))
+        await self.conversation.aappend(_records(messages))
 
     def clear(self) -> None:
         """Forget all messages of the session."""
@@ -86,17 +96,21 @@ class ConversationHistory(BaseChatMessageHistory):
         await self.conversation.aclear()
 
 
+def _records(messages: Sequence[BaseMessage]) -> list[Mapping[str, Any]]:
+    return [_record(message) for message in require_messages(BaseMessage, messages)]
+
+
 def _record(message: BaseMessage) -> Mapping[str, Any]:
     """A message in LangChain's own JSON form, as `messages_from_dict` reads it.
 
-    What a tool keeps for itself beside its answer may be any object; what JSON lacks is text there.
+    What a tool keeps for itself beside its answer may be any object; what is no data is text there.
     """
     try:
-        raw = message.model_dump_json(fallback=str)
-    except ValueError as error:  # a PydanticSerializationError
+        data = _DATA.dump_python(message.model_dump(), mode="json", fallback=str)
+    except Exception as error:  # of pydantic, or of an object that has no text
         msg = f"a {type(message).__name__} must be plain data to be kept, got {error}; convert it"
         raise CodecError(msg) from error
-    return {"type": message.type, "data": orjson.loads(raw)}
+    return as_record({"type": message.type, "data": data})
 
 
 def _messages(said: Sequence[Said]) -> list[BaseMessage]:
@@ -104,7 +118,7 @@ def _messages(said: Sequence[Said]) -> list[BaseMessage]:
     for one in said:
         try:
             # Builds messages only: the kinds are a list of LangChain's.
-            found += messages_from_dict([cast("dict[str, Any]", one.record)])
+            found += messages_from_dict([cast("dict[str, Any]", from_record(one.record))])
         except (KeyError, TypeError, ValueError) as error:
             BUS.fault("history.codec", error)
     return found

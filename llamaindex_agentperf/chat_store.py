@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
-import orjson
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
@@ -14,13 +13,12 @@ from agentperf_core.cache.conversations import (
     Conversation,
     Conversations,
     ConversationStore,
-    Said,
     State,
     conversations_from,
 )
-from agentperf_core.errors import CodecError, ConfigError
-from agentperf_core.events import BUS
-from llamaindex_agentperf._blocks import holds_path
+from agentperf_core.errors import ConfigError, require_instance, require_number
+from llamaindex_agentperf._fields import require_fields
+from llamaindex_agentperf._stored import messages_of, records_of
 
 __all__ = ["AgentPerfChatStore"]
 
@@ -47,7 +45,7 @@ class AgentPerfChatStore(AsyncDBChatStore):
             cannot be restored from JSON.
 
     Raises:
-        ConfigError: if the address is none.
+        ConfigError: if the address is none, or an argument is no field.
 
     Example:
         >>> import asyncio
@@ -74,6 +72,8 @@ class AgentPerfChatStore(AsyncDBChatStore):
         kept: Mapping[str, Sequence[tuple[State, Mapping[str, Any]]]] | None = None,
         **fields: Any,
     ) -> None:
+        require_fields(type(self), fields)
+        require_instance(str, "write it as sqlite:chats.db", address=address)
         if address is not None:
             fields["address"] = address
         super().__init__(**fields)
@@ -106,8 +106,9 @@ class AgentPerfChatStore(AsyncDBChatStore):
         offset: int | None = None,
     ) -> list[ChatMessage]:
         """Messages in order; `status=None` for all."""
-        read = self._of(key).aread(state=_state(status), limit=limit, offset=offset or 0)
-        return _messages(await read)
+        start = 0 if offset is None else offset
+        read = self._of(key).aread(state=_state(status), limit=limit, offset=start)
+        return messages_of(await read)
 
     async def count_messages(
         self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE
@@ -125,24 +126,25 @@ class AgentPerfChatStore(AsyncDBChatStore):
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Add messages at the end, in one step."""
-        await self._of(key).aappend(map(_record, messages), state=status.value)
+        await self._of(key).aappend(records_of(messages), state=_one_state(status))
 
     async def set_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Forget all messages of the key and add these, in one step."""
-        await self._of(key).areplace(map(_record, messages), state=status.value)
+        await self._of(key).areplace(records_of(messages), state=_one_state(status))
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
         """Forget one message, by its id or by its position among the active ones."""
         conversation = self._of(key)
+        require_number("give an id or a position", least=-_POSITIONS, whole=True, idx=idx)
         if idx < _POSITIONS:
             at = await conversation.aread(state="active", limit=1, offset=idx) if idx >= 0 else []
             if not at:
                 return None
             idx = at[0].id
         removed = await conversation.aremove(idx)
-        return next(iter(_messages([removed] if removed else [])), None)
+        return next(iter(messages_of([removed] if removed else [])), None)
 
     async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
         """Forget the messages of one status or all."""
@@ -150,11 +152,11 @@ class AgentPerfChatStore(AsyncDBChatStore):
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Forget the oldest active messages; what they were."""
-        return _messages(await self._of(key).adrop_oldest(n))
+        return messages_of(await self._of(key).adrop_oldest(n))
 
     async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Archive the oldest active messages; what was archived."""
-        return _messages(await self._of(key).aarchive_oldest(n))
+        return messages_of(await self._of(key).aarchive_oldest(n))
 
     async def get_keys(self) -> list[str]:
         """The keys of the tenant that have messages."""
@@ -203,30 +205,12 @@ class AgentPerfChatStore(AsyncDBChatStore):
 
 
 def _state(status: MessageStatus | None) -> State | None:
-    return None if status is None else status.value
+    return None if status is None else _one_state(status)
 
 
-def _record(message: ChatMessage) -> Mapping[str, Any]:
-    record: dict[str, Any] = orjson.loads(message.model_dump_json())
-    _check(record)
-    return record
-
-
-def _messages(said: Sequence[Said]) -> list[ChatMessage]:
-    found: list[ChatMessage] = []
-    for one in said:
-        try:
-            _check(one.record)
-            found.append(ChatMessage.model_validate(one.record))
-        except ValueError as error:
-            BUS.fault("chat_store.codec", error)
-    return found
-
-
-def _check(record: Mapping[str, Any]) -> None:
-    if any(holds_path(block) for block in cast("Sequence[Any]", record.get("blocks") or ())):
-        msg = "a kept block holds its content, got one with a path; read the file into the block"
-        raise CodecError(msg)
+def _one_state(status: MessageStatus) -> State:
+    # Text says the same; what is neither is refused below, like any wrong state.
+    return cast("State", getattr(status, "value", status))
 
 
 AgentPerfChatStore.__module__ = "llamaindex_agentperf"

@@ -23,7 +23,7 @@ class RedisAsyncChatStore(AgentPerfChatStore):
         **fields: those of `AgentPerfChatStore`.
 
     Raises:
-        ConfigError: if the address is not that of a Redis.
+        ConfigError: if the address is not that of a Redis, or an argument is no field.
         MissingExtra: if redis-py is not installed.
 
     Example:

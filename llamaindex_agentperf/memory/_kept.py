@@ -97,5 +97,6 @@ def require_messages(messages: Sequence[object]) -> None:
     """
     for message in messages:
         if not isinstance(message, ChatMessage):
-            msg = f"a memory takes ChatMessages, got {message!r}; wrap it: ChatMessage('...')"
+            kind = type(message).__name__
+            msg = f"a memory takes ChatMessages, got a {kind}; wrap it: ChatMessage('...')"
             raise ConfigError(msg)

@@ -11,7 +11,6 @@ from llama_index.core.base.llms.types import ChatMessage
 
 from agentperf_core.context import Recalled, SlidingWindow
 from agentperf_core.context.telling import announce
-from agentperf_core.errors import ConfigError
 from agentperf_core.events import BUS, DecisionMade
 from agentperf_core.flow import Flow
 from agentperf_core.types import Message
@@ -45,13 +44,11 @@ class Talk:
 
     def put(self, messages: Sequence[ChatMessage]) -> None:
         """Add the next messages."""
-        _require_messages(messages)
         self._history += messages  # first: there is never a mark without its message
         self._marks += [next(_numbers) for _ in messages]
 
     def set(self, messages: Sequence[ChatMessage]) -> None:
         """Replace the conversation; as far as it is the same, its window stays."""
-        _require_messages(messages)
         same = 0
         for old, new in zip(self._history, messages, strict=False):
             if old is not new and old != new:
@@ -102,12 +99,3 @@ class Talk:
         found = [*ours[:known], *map(from_core, messages[known:])]
         self._shown = (messages, found)
         return [*found]
-
-
-def _require_messages(given: Sequence[object]) -> None:
-    """One that is none would make every later look fail."""
-    for one in given:
-        if not isinstance(one, ChatMessage):
-            kind = type(one).__name__
-            msg = f"a memory holds messages, got a {kind}; write ChatMessage(role=..., content=...)"
-            raise ConfigError(msg)

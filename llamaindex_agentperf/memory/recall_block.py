@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, field_serializer
 from agentperf_core.accounting import TokenCounter
 from agentperf_core.context import Recall, RecallSettings
 from agentperf_core.errors import ConfigError, require_instance, require_positive
+from llamaindex_agentperf._fields import require_fields
 from llamaindex_agentperf._messages import to_core
 from llamaindex_agentperf._windows import Recalling, core_recall, saved_recall
 
@@ -69,10 +70,7 @@ class RecallMemoryBlock(BaseMemoryBlock[str]):
     def __init__(
         self, *, recall: Recalling = "auto", counter: TokenCounter | None = None, **fields: Any
     ) -> None:
-        unknown = fields.keys() - type(self).model_fields.keys()
-        if unknown:
-            msg = f"arguments must be fields of {type(self).__name__}, got {sorted(unknown)!r}; "
-            raise ConfigError(msg + "see its docstring")
+        require_fields(type(self), fields)
         settings = core_recall(recall) or RecallSettings()
         if settings.when == "tool":
             msg = (

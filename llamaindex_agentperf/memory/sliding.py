@@ -13,6 +13,7 @@ from agentperf_core.accounting import TokenCounter
 from agentperf_core.context import Recalled, SlidingWindow, WindowSettings
 from agentperf_core.errors import ConfigError, require_callable, require_instance
 from agentperf_core.flow import Flow, arun, run
+from llamaindex_agentperf._fields import require_fields
 from llamaindex_agentperf._summaries import counter_of
 from llamaindex_agentperf._windows import (
     Oversize,
@@ -95,10 +96,7 @@ class SlidingWindowMemory(KeptMemory):
         counter: TokenCounter | None = None,
         **fields: Any,
     ) -> None:
-        unknown = fields.keys() - type(self).model_fields.keys() - {"class_name"}
-        if unknown:
-            msg = f"arguments must be fields of {type(self).__name__}, got {sorted(unknown)!r}; "
-            raise ConfigError(msg + "see its docstring")
+        require_fields(type(self), fields)
         settings = core_recall(recall)
         saved = None if settings is None else saved_recall(settings)
         merged: dict[str, Any] = {"recall": saved, **fields}

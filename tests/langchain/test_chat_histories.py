@@ -195,3 +195,15 @@ def test_a_turn_that_overflowed_does_not_end_the_conversation(keyed: bool):
 def test_what_is_no_history_is_refused():
     with pytest.raises(ConfigError, match="must be a BaseChatMessageHistory"):
         WindowedChatMessageHistory({}, max_messages=4)  # type: ignore[arg-type]
+
+
+async def test_what_is_no_message_is_not_added():
+    """One number among the messages once stayed, and every later reading failed with it."""
+    history = WindowedChatMessageHistory(max_messages=4)
+    history.add_user_message("hi")
+    wrong: Any = [5]
+    with pytest.raises(ConfigError, match="a message must be a BaseMessage, got an int"):
+        history.add_messages(wrong)
+    with pytest.raises(ConfigError, match="a message must be a BaseMessage, got an int"):
+        await history.aadd_messages(wrong)
+    assert [message.content for message in history.messages] == ["hi"]

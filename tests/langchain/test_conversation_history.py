@@ -165,9 +165,72 @@ def test_what_json_lacks() -> None:
     history.add_message(AIMessage("x", response_metadata={"logprob": -math.inf}))
     found: Any = history.messages
     assert found[0].artifact == "row 1"
-    assert found[1].response_metadata == {"logprob": None}
+    assert found[1].response_metadata == {"logprob": -math.inf}
     with pytest.raises(CodecError, match="plain data"):
         history.add_message(HumanMessage("x", additional_kwargs={"raw": b"\xff"}))
+
+
+ODD: dict[str, Any] = {
+    "a whole number of 74 bits": 12345678901234567890123,
+    "a whole number of 81 bits": 2**80,
+    "infinity": [math.inf, -math.inf],
+    "half a character": "half \ud83d of one",
+    "a name of ours": {"json": "{}"},
+    "plain data": {"n": 2**63, "x": [1.5, None, True], "": {}},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_arguments_of_tools_come_back_as_they_were(conversations: Conversations, name: str) -> None:
+    """A large order number once came back as a float, and infinity as nothing."""
+    said = [AIMessage("", tool_calls=[call("find", "c1", order=ODD[name])]), AIMessage("next")]
+    history = ConversationHistory("s", conversations)
+    history.add_messages(said)
+    assert history.messages == said
+    assert history.messages[0].model_dump() == said[0].model_dump()
+
+
+def test_no_number_comes_back_as_no_number() -> None:
+    """NaN is no null; it equals nothing, so it has a test of its own."""
+    history = ConversationHistory("s")
+    history.add_message(HumanMessage("x", additional_kwargs={"score": math.nan}))
+    assert math.isnan(history.messages[0].additional_kwargs["score"])
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '"x"', "[" * 100_000, "9" * 5000, 5, None])
+def test_a_damaged_text_is_left_out(text: Any) -> None:
+    """What the store holds in place of such a message takes nobody down."""
+    conversations = Conversations()
+    conversations.of("s").append([{"json": text}])
+    before = BUS.faults().get("history.codec", 0)
+    assert ConversationHistory("s", conversations).messages == []
+    assert BUS.faults()["history.codec"] - before == 1
+
+
+def test_an_object_without_a_text_is_refused() -> None:
+    """Whatever its own methods raise."""
+
+    class Shy:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    history = ConversationHistory("s")
+    with pytest.raises(CodecError, match="a ToolMessage must be plain data to be kept"):
+        history.add_message(ToolMessage("x", tool_call_id="c", artifact=Shy()))
+    assert history.messages == []
+
+
+@pytest.mark.parametrize("given", [["x"], [HumanMessage("fine"), 5], [("user", "x")], "x", None, 5])
+async def test_only_messages_are_added(given: Any) -> None:
+    """They were errors of missing attributes."""
+    history = ConversationHistory("s")
+    with pytest.raises(ConfigError, match=r"must be a (list of )?BaseMessage, got"):
+        history.add_messages(given)
+    with pytest.raises(ConfigError, match=r"must be a (list of )?BaseMessage, got"):
+        await history.aadd_messages(given)
+    with pytest.raises(ConfigError, match="got a HumanMessage; put one into a list"):
+        history.add_messages(HumanMessage("x"))  # pyright: ignore[reportArgumentType]
+    assert history.messages == []
 
 
 def test_a_poisoned_store_gives_messages_only() -> None:

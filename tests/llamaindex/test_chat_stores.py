@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,115 @@ async def test_conversations_may_be_given(tmp_path: Path) -> None:
         store = AgentPerfChatStore(conversations=conversations)
         await store.add_messages("k", talk("a"))
         assert await conversations.of("k").acount() == 1
+
+
+async def test_what_json_lacks() -> None:
+    """It is as with `ConversationHistory`: an object is text, and what is neither is refused.
+
+    They were errors of pydantic once, at `add_message`.
+    """
+
+    class Row:
+        def __str__(self) -> str:
+            return "row 1"
+
+    class Shy:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    def calling(value: Any) -> ChatMessage:
+        block = ToolCallBlock(tool_call_id="c", tool_name="f", tool_kwargs={"value": value})
+        return ChatMessage(role="assistant", blocks=[block])
+
+    store = AgentPerfChatStore()
+    extra = {"row": Row()}
+    await store.add_message("k", ChatMessage(role="user", content="x", additional_kwargs=extra))
+    for odd in (b"\xff", Shy()):
+        with pytest.raises(CodecError, match="a ChatMessage must be plain data to be kept"):
+            await store.add_message("k", calling(odd))
+    (found,) = await store.get_messages("k")
+    assert found.additional_kwargs == {"row": "row 1"}
+
+
+@pytest.mark.parametrize(
+    "value", [12345678901234567890123, 2**80, [math.inf, -math.inf], "half \ud83d", {"json": "{}"}]
+)
+async def test_arguments_of_tools_come_back_as_they_were(
+    store: AgentPerfChatStore, value: Any
+) -> None:
+    """A large order number once came back as a float, and infinity as nothing."""
+    block = ToolCallBlock(tool_call_id="c", tool_name="find", tool_kwargs={"order": value})
+    said = ChatMessage(role="assistant", blocks=[block], additional_kwargs={"order": value})
+    await store.add_messages("k", [said, ChatMessage(role="tool", content="found")])
+    found = await store.get_messages("k")
+    assert found[0] == said
+    assert words(found) == [None, "found"]
+    await store.add_message("k", ChatMessage(role="user", additional_kwargs={"n": math.nan}))
+    assert math.isnan((await store.get_messages("k"))[-1].additional_kwargs["n"])
+
+
+async def test_what_json_lacks_comes_back_from_json() -> None:
+    """A store in this process goes into a workflow's context with its messages."""
+    store = AgentPerfChatStore()
+    said = ChatMessage(role="user", content="x", additional_kwargs={"n": 2**80, "x": -math.inf})
+    await store.add_message("k", said)
+    dumped = await asyncio.to_thread(store.model_dump_json)
+    again = AgentPerfChatStore.model_validate_json(dumped)
+    assert await again.get_messages("k") == [said]
+
+
+async def test_wrong_arguments_are_told_of(store: AgentPerfChatStore) -> None:
+    """No slip deletes messages, does nothing without a word, or counts as an outage.
+
+    `delete_oldest_messages(key, None)` once deleted all of them in SQLite.
+    """
+    await store.add_messages("k", talk("a", "b"))
+    wrong: Any
+    for wrong in (None, "x", 1.5, -1):
+        with pytest.raises(ConfigError, match="count must be a whole number >= 0, got"):
+            await store.delete_oldest_messages("k", wrong)
+        with pytest.raises(ConfigError, match="count must be a whole number >= 0, got"):
+            await store.archive_oldest_messages("k", wrong)
+    for wrong in (None, "x", 1.5):
+        with pytest.raises(ConfigError, match="idx must be a whole number"):
+            await store.delete_message("k", wrong)
+    wrong = "x"
+    with pytest.raises(ConfigError, match="limit must be"):
+        await store.get_messages("k", limit=wrong)
+    with pytest.raises(ConfigError, match="state must be 'active' or 'archived', got 'x'"):
+        await store.get_messages("k", status=wrong)
+    for wrong in ("x", None):
+        with pytest.raises(ConfigError, match="state must be 'active' or 'archived', got"):
+            await store.add_message("k", talk("c")[0], status=wrong)
+    for wrong in (["x"], [5], [{"role": "user", "content": "x"}], "x", None, talk("c")[0]):
+        with pytest.raises(ConfigError, match=r"must be a (list of )?ChatMessage, got"):
+            await store.add_messages("k", wrong)
+    assert words(await store.get_messages("k", status=None)) == ["a", "b"]
+    assert not store.conversations.is_down
+
+
+def test_misspelt_arguments_are_told_of() -> None:
+    """Pydantic ignores what it does not know: `ttl=60` kept conversations for ever."""
+    wrong: Any = {"ttl": 60}
+    with pytest.raises(ConfigError, match=r"fields of AgentPerfChatStore, got \['ttl'\]"):
+        AgentPerfChatStore("memory:", **wrong)
+    wrong = {"foo": 1, "bar": 2}
+    with pytest.raises(
+        ConfigError, match=r"fields of RedisAsyncChatStore, got \['bar', 'foo'\]; see its"
+    ):
+        RedisAsyncChatStore(**wrong)
+    assert AgentPerfChatStore("memory:", ttl_s=60).ttl_s == 60
+
+
+def test_what_is_no_address_or_client_is_told_of() -> None:
+    """They were errors from inside of redis-py."""
+    wrong: Any = 5
+    with pytest.raises(ConfigError, match="address must be a str, got 5"):
+        AgentPerfChatStore(wrong)
+    with pytest.raises(ConfigError, match="client must be a client of redis-py, got 5"):
+        RedisAsyncChatStore(client=wrong)
+    with pytest.raises(ConfigError, match="got an int; use open_conversations"):
+        AgentPerfChatStore(conversations=wrong)
 
 
 async def test_blocks_that_name_files_are_refused(tmp_path: Path) -> None:

@@ -334,7 +334,7 @@ def test_what_is_no_message_is_not_stored(method: str):
     """It was, and every later `get` failed."""
     one = memory(chat_history=[ASKED])
     given: Any = "hello" if method == "put" else [ASKED, "hello"]
-    with pytest.raises(ConfigError, match="a memory holds messages, got a str"):
+    with pytest.raises(ConfigError, match="a memory takes ChatMessages, got a str"):
         getattr(one, method)(given)
     assert one.get() == [ASKED]
     assert one.get_all() == [ASKED]

@@ -84,5 +84,5 @@ async def test_a_memory_keeps_nothing_that_is_no_message(add: Any, given: Any):
 
 
 def test_neither_does_a_put_of_one():
-    with pytest.raises(ConfigError, match="a memory takes ChatMessages, got 'hello'"):
+    with pytest.raises(ConfigError, match="a memory takes ChatMessages, got a str"):
         memory().put(cast("ChatMessage", "hello"))

@@ -35,7 +35,8 @@ def require_searchable(given: object, kind: str) -> None:
         the tool searches a SlidingWindowMemory, got a NoneType; give it one that has recall=
     """
     if isinstance(given, str) or not callable(getattr(given, "find", None)):
-        msg = f"the tool searches a {kind}, got a {type(given).__name__}; give it one that has recall="
+        found = type(given).__name__
+        msg = f"the tool searches a {kind}, got a {found}; give it one that has recall="
         raise ConfigError(msg)
 
 

@@ -17,18 +17,25 @@ class Hand:
 
     Attributes:
         waiting: batches that the store did not take yet, oldest first.
-        busy: whether somebody is storing them now.
+        refused: batches that the store will not have, though it answers.
+        busy: whether somebody is storing the waiting ones now.
     """
 
     waiting: deque[Batch] = field(default_factory=deque[Batch])
+    refused: list[Batch] = field(default_factory=list[Batch])
     busy: bool = False
     _seen: dict[State | None, list[Kept]] = field(default_factory=dict[State | None, list[Kept]])
+
+    @property
+    def owes(self) -> bool:
+        """Whether there are messages that are here alone."""
+        return bool(self.waiting or self.refused)
 
     def saw(self, state: State | None, kept: Sequence[Kept]) -> None:
         """Remember what the store gave for a state, or for all of them."""
         self._seen[state] = list(kept)
 
-    def stored(self, first: int, batch: Batch) -> None:
+    def took(self, first: int, batch: Batch) -> None:
         """Remember what the store took, with the id of the first message."""
         new = [
             Kept(first + at, batch.state, value, batch.id) for at, value in enumerate(batch.values)
@@ -54,7 +61,7 @@ class Hand:
         """Messages that the store has not taken yet."""
         return [
             Kept(0, batch.state, value, batch.id)
-            for batch in [*self.waiting]
+            for batch in [*self.refused, *self.waiting]
             for value in batch.values
             if state is None or batch.state == state
         ]

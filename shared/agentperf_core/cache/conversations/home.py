@@ -38,6 +38,10 @@ class Home(Protocol):
         """What the store answers, in a tuple; `None` if it does not."""
         ...
 
+    def stored(self, name: str, hand: Hand, batch: Batch) -> Flow[bool | None]:
+        """Have a batch stored: whether the store took it, `None` if it does not answer."""
+        ...
+
     def catch_up(self, name: str, hand: Hand) -> Flow[bool]:
         """Store what waits, unless somebody is at it; whether the store is there, if known."""
         ...

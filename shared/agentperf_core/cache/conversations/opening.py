@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from agentperf_core.cache.conversations.base import ConversationStore
+from agentperf_core.cache.conversations.given import require_text
 from agentperf_core.cache.conversations.memory import MemoryConversations
 from agentperf_core.cache.conversations.redis import RedisConversations
 from agentperf_core.cache.conversations.sessions import Conversations
 from agentperf_core.cache.conversations.sqlite import SQLiteConversations
 from agentperf_core.cache.stores.opening import parse_address
-from agentperf_core.errors import ConfigError
 
 __all__ = ["conversations_from", "open_conversations"]
 
@@ -51,6 +51,7 @@ def open_conversations(
         >>> open_conversations("redis://:secret@chats.example", ttl_s=30 * 86400)
         Conversations(RedisConversations('redis://chats.example:6379', namespace='agentperf'))
     """
+    require_text("leave it out for the default", namespace=namespace)
     kind, where = parse_address(address)
     store: ConversationStore
     if kind == "memory":
@@ -93,13 +94,7 @@ def conversations_from(
         return given
     if isinstance(given, str):
         return _shared(given, options)
-    if given is None or (hasattr(given, "append") and hasattr(given, "names")):
-        return Conversations(given)
-    msg = (
-        f"conversations are Conversations, a store of them or an address, got a "
-        f"{type(given).__name__}; use open_conversations('sqlite:chats.db')"
-    )
-    raise ConfigError(msg)
+    return Conversations(given)
 
 
 _opened: dict[tuple[object, ...], Conversations] = {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentperf_core.cache.conversations.base import Batch, Kept, State, page
+from agentperf_core.cache.conversations.given import require_text
 from agentperf_core.cache.conversations.redis_layout import ConversationLayout, kept_of
+from agentperf_core.cache.stores.redis_layout import Command
 from agentperf_core.cache.stores.redis_transport import Transport
-from agentperf_core.errors import require_positive
+from agentperf_core.errors import CodecError, ConfigError, require_instance, require_positive
 from agentperf_core.flow import Flow, Step
 
 if TYPE_CHECKING:
@@ -58,6 +60,9 @@ class RedisConversations:
         cluster: bool = False,
     ) -> None:
         require_positive(ttl_s=ttl_s)
+        require_text("leave it out for the default", namespace=namespace)
+        require_instance(str, "write it as redis://localhost:6379/0", url=url)
+        _check_clients(client=client, async_client=async_client)
         self._layout = ConversationLayout(namespace, ttl_s)
         self._redis = Transport(
             url=url,
@@ -87,37 +92,37 @@ class RedisConversations:
             return []
         if state is not None:
             command = self._layout.read_state(name, state, limit, offset)
-            return kept_of((yield from self._redis.one(command)), state)
-        active, archived = yield from self._redis.one(self._layout.read(name))
+            return kept_of((yield from self._ask(command)), state)
+        active, archived = yield from self._ask(self._layout.read(name))
         found = kept_of(archived, "archived") + kept_of(active, "active")
         return page(sorted(found, key=lambda kept: kept.id), limit, offset)
 
     def count(self, name: str, *, state: State | None = None) -> Flow[int]:
         """How many messages there are."""
-        return (yield from self._redis.one(self._layout.count(name, state)))
+        return (yield from self._ask(self._layout.count(name, state)))
 
     def archive(self, name: str, count: int) -> Flow[list[Kept]]:
         """Archive the oldest active messages."""
         if count <= 0:
             return []
-        return kept_of((yield from self._redis.one(self._layout.archive(name, count))), "archived")
+        return kept_of((yield from self._ask(self._layout.archive(name, count))), "archived")
 
     def take(self, name: str, count: int) -> Flow[list[Kept]]:
         """Forget the oldest active messages."""
         if count <= 0:
             return []
-        return kept_of((yield from self._redis.one(self._layout.take(name, count))), "active")
+        return kept_of((yield from self._ask(self._layout.take(name, count))), "active")
 
     def remove(self, name: str, ident: int) -> Flow[Kept | None]:
         """Forget one message."""
-        found = yield from self._redis.one(self._layout.remove(name, ident))
+        found = yield from self._ask(self._layout.remove(name, ident))
         if not found:
             return None
         return kept_of(found[1:], "active" if found[0] == 1 else "archived")[0]
 
     def forget(self, name: str, *, state: State | None = None) -> Flow[int]:
         """Forget messages of one state or all."""
-        return (yield from self._redis.one(self._layout.forget(name, state)))
+        return (yield from self._ask(self._layout.forget(name, state)))
 
     def names(self, prefix: str = "") -> Flow[list[str]]:
         """The names of conversations that have messages (SCAN)."""
@@ -137,5 +142,25 @@ class RedisConversations:
         """Close the own clients of this event loop and of threads."""
         await self._redis.aclose()
 
+    def _ask(self, command: Command) -> Flow[Any]:
+        try:
+            return (yield from self._redis.one(command))
+        except self._redis.refusal as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            # No outage: the server answers, and other conversations are fine.
+            msg = (
+                "a conversation in Redis must be two lists, got a key of another kind under its "
+                "name; take another namespace"
+            )
+            raise CodecError(msg) from error
+
     def _write(self, how: str, name: str, batch: Batch) -> Flow[int]:
-        return int((yield from self._redis.one(self._layout.write(how, name, batch))))
+        return int((yield from self._ask(self._layout.write(how, name, batch))))
+
+
+def _check_clients(**clients: object) -> None:
+    for name, client in clients.items():
+        if client is not None and not callable(getattr(client, "execute_command", None)):
+            msg = f"{name} must be a client of redis-py, got {client!r}; give an address as url="
+            raise ConfigError(msg)

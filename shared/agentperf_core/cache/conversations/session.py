@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from agentperf_core.cache.conversations.base import (
-    BATCH_ID,
-    Batch,
-    ConversationUnavailable,
-    Kept,
-    State,
-    page,
-)
-from agentperf_core.cache.conversations.codec import pack, unpack
+from agentperf_core.cache.conversations.base import ConversationUnavailable, Kept, State, page
+from agentperf_core.cache.conversations.codec import unpack
+from agentperf_core.cache.conversations.given import batch_of, require_state, whole
 from agentperf_core.cache.conversations.home import Home
 from agentperf_core.errors import CodecError
 from agentperf_core.flow import Flow, both
@@ -79,26 +72,24 @@ class Conversation:
             Whether they are stored; if not, they are in hand and will be.
 
         Raises:
+            ConfigError: if these are no records, or the state is none; nothing is added then.
             CodecError: if a record is not plain JSON data; nothing is added then.
         """
-        batch = _batch(records, state)
+        batch = batch_of(records, state)
         if not batch.values:
             return True
         hand = self._all.hand(self._name)
         is_there = yield from self._all.catch_up(self._name, hand)
         if is_there and self._all.queued(hand, batch):
             return False
-        is_stored = False
+        done = None
         try:
             if is_there:
-                done = yield from self._all.asked(self._all.store.append(self._name, batch))
-                if done is not None:
-                    hand.stored(done[0], batch)
-                    is_stored = True
+                done = yield from self._all.stored(self._name, hand, batch)
         finally:
-            if not is_stored:  # and so if this was cancelled: nobody knows how far it came
+            if done is None:  # and so if this was cancelled: nobody knows how far it came
                 hand.waiting.append(batch)
-        return is_stored
+        return bool(done)
 
     def _read(
         self, *, state: State | None = None, limit: int | None = None, offset: int = 0
@@ -113,8 +104,11 @@ class Conversation:
             offset: how many of the first ones to leave out.
 
         Raises:
+            ConfigError: if an argument is no number of messages, or no state.
             ConversationUnavailable: if the store is down and nothing was read here before.
         """
+        require_state(state)
+        limit, offset = None if limit is None else whole(limit=limit), whole(offset=offset)
         store, hand = self._all.store, self._all.hand(self._name)
         if (yield from self._all.catch_up(self._name, hand)):
             read = store.read(self._name, state=state, limit=limit, offset=offset)
@@ -124,7 +118,7 @@ class Conversation:
                     return self._said(found[0])
                 if not store.in_process:
                     hand.saw(state, found[0])
-                there = {one.batch for one in found[0]} if hand.waiting else set[str]()
+                there = {one.batch for one in found[0]} if hand.owes else set[str]()
                 rest = [one for one in hand.unstored(state) if one.batch not in there]
                 return self._said([*found[0], *rest])
         known = hand.view(state)
@@ -138,8 +132,9 @@ class Conversation:
         """How many messages there are.
 
         Raises:
-            ConversationUnavailable: as `read`.
+            ConfigError, ConversationUnavailable: as `read`.
         """
+        require_state(state)
         hand = self._all.hand(self._name)
         if (yield from self._all.catch_up(self._name, hand)):
             found = yield from self._all.asked(self._all.store.count(self._name, state=state))
@@ -148,25 +143,34 @@ class Conversation:
         return len((yield from self._read(state=state)))
 
     def _archive_oldest(self, count: int) -> Flow[list[Said]]:
-        """Archive the oldest active messages; what was archived, nothing if the store is down."""
-        found = yield from self._changed(self._all.store.archive(self._name, count))
+        """Archive the oldest active messages; what was archived, nothing if the store is down.
+
+        Raises:
+            ConfigError: if the count is no number of messages.
+        """
+        archiving = self._all.store.archive(self._name, whole(count=count))
+        found = yield from self._changed(archiving)
         return [] if found is None else self._said(found[0])
 
     def _drop_oldest(self, count: int) -> Flow[list[Said]]:
         """Forget the oldest active messages; what they were.
 
         Raises:
+            ConfigError: if the count is no number of messages.
             ConversationUnavailable: if the store is down.
         """
-        return self._said((yield from self._done(self._all.store.take(self._name, count))))
+        taking = self._all.store.take(self._name, whole(count=count))
+        return self._said((yield from self._done(taking)))
 
     def _remove(self, ident: int) -> Flow[Said | None]:
         """Forget one message by its id; what it was, `None` if it is not there.
 
         Raises:
+            ConfigError: if the id is no number.
             ConversationUnavailable: if the store is down.
         """
-        found = yield from self._done(self._all.store.remove(self._name, ident))
+        removing = self._all.store.remove(self._name, whole(ident=ident))
+        found = yield from self._done(removing)
         return next(iter(self._said([found] if found else [])), None)
 
     def _replace(
@@ -175,18 +179,20 @@ class Conversation:
         """Forget all messages and add these, in one step.
 
         Raises:
-            CodecError: if a record is not plain JSON data; nothing is changed then.
+            ConfigError, CodecError: as `append`; nothing is changed then.
             ConversationUnavailable: if the store is down.
         """
-        batch = _batch(records, state)
+        batch = batch_of(records, state)
         yield from self._done(self._all.store.replace(self._name, batch))
 
     def _clear(self, *, state: State | None = None) -> Flow[int]:
         """Forget the messages of one state or all; how many there were.
 
         Raises:
+            ConfigError: if the state is none.
             ConversationUnavailable: if the store is down.
         """
+        require_state(state)
         return (yield from self._done(self._all.store.forget(self._name, state=state)))
 
     append, aappend = both(_append)
@@ -235,7 +241,3 @@ class Conversation:
 def prefix_of(tenant: str) -> str:
     """What the names of a tenant's conversations begin with, and no other tenant's do."""
     return f"{len(tenant)}:{tenant}:"
-
-
-def _batch(records: Iterable[Mapping[str, Any]], state: State) -> Batch:
-    return Batch(secrets.token_hex(BATCH_ID // 2), tuple(map(pack, records)), state)

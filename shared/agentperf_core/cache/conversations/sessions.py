@@ -7,41 +7,34 @@ What a store that is down means:
 - a conversation that was read here before is read from hand;
 - one that was not raises `ConversationUnavailable`: an agent that takes a lost history for an empty
   one does harm that nobody sees. `when_down="go_on"` reads what is in hand instead;
-- nothing is archived, and who forgets or replaces something is told by the same error.
+- nothing is archived, and who forgets or replaces something is told by the same error;
+- what still waits when they are closed is told of, with its number.
 
-Each outage is told once, as a fault of `cache.conversations`, and its end as a decision.
+Each outage is told once, as a fault of `cache.conversations`, and its end as a decision. Messages
+that a store refuses while it answers are no outage: they are told of as a fault of
+`cache.conversations.refused`, hold up none of those behind them, and are tried again by `close`.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from typing import Self, TypeVar
+from typing import Self
 
 from agentperf_core.breaker import Breaker
-from agentperf_core.cache.closing import Closing
-from agentperf_core.cache.conversations.base import (
-    Batch,
-    ConversationStore,
-    ConversationUnavailable,
-)
-from agentperf_core.cache.conversations.hand import Hand
+from agentperf_core.cache.conversations.base import ConversationStore, ConversationUnavailable
+from agentperf_core.cache.conversations.given import require_store, require_text
 from agentperf_core.cache.conversations.home import WhenDown
+from agentperf_core.cache.conversations.keeping import Keeping
 from agentperf_core.cache.conversations.memory import MemoryConversations
 from agentperf_core.cache.conversations.session import Conversation, Said, prefix_of
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
 from agentperf_core.errors import ConfigError, require_positive
-from agentperf_core.events import BUS, DecisionMade, EventBus
+from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, arun, run
 
 __all__ = ["Conversation", "Conversations", "Said", "WhenDown"]
 
-T = TypeVar("T")
 
-WHERE = "cache.conversations"
-
-
-class Conversations(Closing):
+class Conversations(Keeping):
     """All conversations of a store; make one and share it. Safe under threads and event loops.
 
     Args:
@@ -83,32 +76,19 @@ class Conversations(Closing):
         if when_down not in {"raise", "go_on"}:
             msg = f"when_down must be 'raise' or 'go_on', got {when_down!r}; 'raise' loses nothing"
             raise ConfigError(msg)
-        self.store: ConversationStore = store if store is not None else MemoryConversations()
+        super().__init__(
+            MemoryConversations() if store is None else require_store(store),
+            breaker=Breaker(failures=failures, open_s=open_s, clock=clock),
+            bus=bus,
+            most=in_hand,
+        )
         self.when_down: WhenDown = when_down
-        self.bus = bus
-        self._most = in_hand
-        self._breaker = Breaker(failures=failures, open_s=open_s, clock=clock)
-        self._is_down = False
-        self._hands: OrderedDict[str, Hand] = OrderedDict()
-        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"Conversations({self.store!r})"
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # frameworks copy what holds it; a copy would be the same store
-
-    @property
-    def is_down(self) -> bool:
-        """Whether the store did not answer when it was asked last."""
-        return self._is_down
-
-    @property
-    def waiting(self) -> int:
-        """How many messages are in hand alone, because the store did not take them yet."""
-        with self._lock:
-            hands = list(self._hands.values())
-        return sum(len(batch.values) for hand in hands for batch in hand.waiting)
 
     def of(self, session: str, *, tenant: str = "") -> Conversation:
         """The conversation of a session; the same session of another tenant is another one.
@@ -132,97 +112,8 @@ class Conversations(Closing):
         """Like `sessions`."""
         return await arun(self._sessions(tenant))
 
-    def close(self) -> None:
-        """Store what waits, if that is possible now, and close the store."""
-        run(self._settle())
-        self.store.close()
-
-    async def aclose(self) -> None:
-        """Like `close`."""
-        await arun(self._settle())
-        await self.store.aclose()
-
-    # For conversations ----------------------------------------------------------------------------
-
-    def hand(self, name: str) -> Hand:
-        """What is in hand of a conversation."""
-        with self._lock:
-            hand = self._hands.get(name)
-            if hand is None:
-                hand = self._hands[name] = Hand()
-            self._hands.move_to_end(name)
-            if len(self._hands) > self._most:
-                spare = (key for key, one in self._hands.items() if not one.waiting and key != name)
-                oldest = next(spare, None)
-                if oldest is not None:
-                    del self._hands[oldest]
-            return hand
-
-    def asked(self, flow: Flow[T]) -> Flow[tuple[T] | None]:
-        """What the store answers, in a tuple; `None` if it does not."""
-        if not self._breaker.lets_through():
-            flow.close()
-            return None
-        try:
-            answer = yield from flow
-        except ConfigError:
-            raise
-        except Exception as error:
-            self._breaker.failed()
-            if not self._is_down:
-                self._is_down = True
-                self.bus.fault(WHERE, error)
-            return None
-        self._breaker.succeeded()
-        if self._is_down:
-            self._is_down = False
-            reason = "the store of conversations answers again; what waited is stored now"
-            self.bus.emit(DecisionMade(room=WHERE, outcome="restored", reason=reason))
-        return (answer,)
-
-    def catch_up(self, name: str, hand: Hand) -> Flow[bool]:
-        """Store what waits, unless somebody is at it; whether the store is there, if known."""
-        with self._lock:
-            if not hand.waiting or hand.busy:
-                return True
-            hand.busy = True
-        while (batch := self._next(hand)) is not None:
-            done = None
-            try:
-                done = yield from self.asked(self.store.append(name, batch, again=True))
-            finally:
-                with self._lock:
-                    if done is None:
-                        hand.busy = False
-                    else:
-                        hand.waiting.popleft()
-                        hand.stored(done[0], batch)
-            if done is None:
-                return False
-        return True
-
-    def queued(self, hand: Hand, batch: Batch) -> bool:
-        """Put a batch behind those that somebody is storing now, if so: it must not overtake."""
-        with self._lock:
-            if hand.busy:
-                hand.waiting.append(batch)
-            return hand.busy
-
-    def _next(self, hand: Hand) -> Batch | None:
-        with self._lock:
-            if hand.waiting:
-                return hand.waiting[0]
-            hand.busy = False
-            return None
-
-    def _settle(self) -> Flow[None]:
-        with self._lock:
-            hands = list(self._hands.items())
-        for name, hand in hands:
-            if not (yield from self.catch_up(name, hand)):
-                return
-
     def _sessions(self, tenant: str) -> Flow[list[str]]:
+        require_text("leave it out for those of nobody", tenant=tenant)
         prefix = prefix_of(tenant)
         found = yield from self.asked(self.store.names(prefix))
         if found is None:

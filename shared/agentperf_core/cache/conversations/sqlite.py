@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from agentperf_core.cache.conversations.base import Batch, Kept, State
+from agentperf_core.cache.conversations.given import require_text
 from agentperf_core.cache.conversations.sqlite_rows import CONVERSATIONS, Rows
 from agentperf_core.cache.stores.sqlite_file import SQLiteFile, file_path
 from agentperf_core.clock import SYSTEM_CLOCK, Clock
@@ -71,8 +72,10 @@ class SQLiteConversations:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         require_positive(ttl_s=ttl_s, timeout_s=timeout_s)
+        require_text("leave it out for the default", namespace=namespace)
         where = file_path(path, default_path)
         self._file = SQLiteFile(where, timeout_s=timeout_s, schema=CONVERSATIONS)
+        self._identity = _identity(where)
         self._rows = Rows(namespace, ttl_s)
         self._name = namespace
         self._clock = clock
@@ -181,8 +184,18 @@ class SQLiteConversations:
         talk = self._rows.find(db, name, now)
         return 0 if talk is None else self._rows.forget(db, talk, state)
 
+    def _check_file(self) -> None:
+        """See that the file is still where it was: SQLite would write to a deleted one for good.
+
+        An outage and not a new file: who reads a new one takes a lost history for an empty one.
+        """
+        if _identity(self._file.path) != self._identity:
+            msg = f"{str(self._file.path)!r} was deleted or replaced; restart to use what is there"
+            raise FileNotFoundError(msg)
+
     def _look(self, work: Callable[[sqlite3.Connection, float], T]) -> Flow[T]:
         def look() -> T:
+            self._check_file()
             with self._file.connection() as db:
                 return work(db, self._clock.time())
 
@@ -190,6 +203,7 @@ class SQLiteConversations:
 
     def _write(self, work: Callable[..., T], *args: object) -> Flow[T]:
         def write() -> T:
+            self._check_file()
             with self._file.transaction() as db:
                 now = self._clock.time()
                 if now - self._tidied_at >= _TIDY_S:
@@ -198,3 +212,11 @@ class SQLiteConversations:
                 return work(db, now, *args)
 
         return (yield from Step(write, lambda: self._file.arun(write)))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -6,8 +6,8 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from agentperf_core.accounting.tokens import TokenCounter
-from agentperf_core.context.summaries.settings import Written, require_given
-from agentperf_core.errors import require_callable, require_instance
+from agentperf_core.context.summaries.settings import Written
+from agentperf_core.errors import ConfigError, require_callable, require_instance
 from agentperf_core.types import Message, Usage
 
 __all__ = ["INSTRUCTIONS", "ChatSummarizer", "rendered", "transcript"]
@@ -84,7 +84,9 @@ class ChatSummarizer:
         counter: TokenCounter | None = None,
     ) -> None:
         hint = "give a function of the prompt that answers with Written"
-        require_given(hint, chat=chat)
+        if chat is None:  # pyright: ignore[reportUnnecessaryComparison] - users may
+            msg = f"chat must be a function, got None; {hint}"
+            raise ConfigError(msg)
         require_callable(hint, chat=chat, achat=achat)
         require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=counter)
         self._chat = chat

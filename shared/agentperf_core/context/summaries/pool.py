@@ -12,9 +12,9 @@ from typing import Any
 from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.summaries.records import Trimmed
-from agentperf_core.context.summaries.settings import SummarySettings, require_given
+from agentperf_core.context.summaries.settings import SummarySettings
 from agentperf_core.context.summaries.trimmer import SummarizingTrimmer
-from agentperf_core.errors import require_positive
+from agentperf_core.errors import require_number
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow
 from agentperf_core.types import Message
@@ -59,8 +59,7 @@ class TrimmerPool:
         conversations: int = 256,
         bus: EventBus = BUS,
     ) -> None:
-        require_given("leave it out for 256", conversations=conversations)
-        require_positive(conversations=conversations)
+        require_number("leave it out for 256", whole=True, least=1, conversations=conversations)
         self._made = lambda: SummarizingTrimmer(window, summary, bus=bus)
         # Made now: a mistake shall not wait for the first conversation.
         self._settings = self._made().settings

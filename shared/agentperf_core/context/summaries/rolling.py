@@ -15,9 +15,9 @@ from agentperf_core.context.summaries.records import (
     each_place,
     require_message,
 )
-from agentperf_core.context.summaries.settings import SummarySettings, require_given
+from agentperf_core.context.summaries.settings import SummarySettings
 from agentperf_core.context.summaries.work import WHERE
-from agentperf_core.errors import require_instance
+from agentperf_core.errors import require_given, require_instance
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow
 from agentperf_core.types import Message
@@ -90,8 +90,7 @@ class RollingSummary(Summarizing):
         counter: TokenCounter | None = None,
         bus: EventBus = BUS,
     ) -> None:
-        require_given("give it a summarize= as SummarySettings", summary=summary)
-        require_instance(SummarySettings, "give it a summarize=", summary=summary)
+        require_given(SummarySettings, "give it a summarize=", summary=summary)
         require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=counter)
         tokens = summary.tokens or summary.tokens_of(_ROOM)
         super().__init__(summary, tokens, counter or TokenCounter(), bus)

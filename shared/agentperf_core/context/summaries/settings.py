@@ -8,31 +8,15 @@ from typing import Any, Protocol, TypeAlias
 
 from agentperf_core.accounting.pricing import PRICES, PriceBook
 from agentperf_core.context.settings import WindowSettings
-from agentperf_core.errors import ConfigError, require_instance, require_positive
+from agentperf_core.errors import ConfigError, require_given, require_number, require_positive
 from agentperf_core.types import Message, Usage
 
-__all__ = ["Summarize", "SummarySettings", "Written", "require_given", "trim_settings"]
+__all__ = ["Summarize", "SummarySettings", "Written", "trim_settings"]
 
 _USUAL = 512
 _LEAST = 32
 _LONGER = {"summary_tokens": "tokens"}  # where window and summary share one list of arguments
 _PARTS = 4  # of a part of a long span: so that the summaries of its parts are one part in the end
-
-
-def require_given(hint: str, **values: object) -> None:
-    """Check that nothing is `None` which has no such default; the other checks let it pass.
-
-    Args:
-        hint: the way out, as the end of the sentence.
-        **values: the arguments by name.
-
-    Raises:
-        ConfigError: naming the first one that is.
-    """
-    for name, value in values.items():
-        if value is None:
-            msg = f"{name} must be given, got None; {hint}"
-            raise ConfigError(msg)
 
 
 def _is_share(value: object) -> bool:
@@ -116,13 +100,12 @@ class SummarySettings:
                 f"{self.summarize!r}; make one of a model with ChatSummarizer(...)"
             )
             raise ConfigError(msg)
-        require_given("leave it out for 60", timeout_s=self.timeout_s)
-        require_given("leave it out for 8000", chunk_tokens=self.chunk_tokens)
-        require_given("leave it out for PRICES", prices=self.prices)
+        require_number("leave it out for 60", timeout_s=self.timeout_s)
+        require_number("leave it out for 8000", chunk_tokens=self.chunk_tokens)
         require_positive(
             tokens=self.tokens, timeout_s=self.timeout_s, chunk_tokens=self.chunk_tokens
         )
-        require_instance(PriceBook, "leave it out for PRICES", prices=self.prices)
+        require_given(PriceBook, "leave it out for PRICES", prices=self.prices)
         if not _is_share(self.ahead):
             msg = f"ahead is a share of the window, above 0 and at most 1, got {self.ahead!r}"
             raise ConfigError(msg + "; 0.75 suits most")

@@ -15,11 +15,11 @@ from agentperf_core.context.records import ContextOverflow
 from agentperf_core.context.settings import WindowSettings
 from agentperf_core.context.summaries.base import Summarizing
 from agentperf_core.context.summaries.records import Trimmed, require_message
-from agentperf_core.context.summaries.settings import SummarySettings, require_given
+from agentperf_core.context.summaries.settings import SummarySettings
 from agentperf_core.context.telling import announce
 from agentperf_core.context.turns import repaired
 from agentperf_core.context.window import Window
-from agentperf_core.errors import require_instance
+from agentperf_core.errors import require_given, require_instance
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, arun, run
 from agentperf_core.types import Message
@@ -65,8 +65,7 @@ class SummarizingTrimmer(Summarizing):
         *,
         bus: EventBus = BUS,
     ) -> None:
-        require_given("give its sizes as WindowSettings", window=window)
-        require_instance(WindowSettings, "give its sizes", window=window)
+        require_given(WindowSettings, "give its sizes", window=window)
         require_instance(SummarySettings, "give it a summarize=", summary=summary)
         tokens = 0
         if summary is not None:
