@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -21,6 +22,7 @@ from agentperf_core.bench.servers import (
     redis_cluster,
     redis_stack,
 )
+from agentperf_core.cache.conversations import Conversations, open_conversations
 
 T = TypeVar("T")
 
@@ -68,3 +70,16 @@ def locked_server() -> Iterator[RedisServer]:
 def namespace() -> str:
     """A part of the shared servers that no other test uses."""
     return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def conversations(
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str
+) -> Iterator[Conversations]:
+    """A home of conversations of each kind."""
+    where = {"memory": "memory:", "sqlite": f"sqlite:{tmp_path}/talks.db"}.get(request.param)
+    if where is None:
+        server: RedisServer = request.getfixturevalue("plain_server")
+        where = server.url
+    with open_conversations(where, namespace=namespace, timeout_s=10.0) as opened:
+        yield opened

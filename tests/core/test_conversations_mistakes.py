@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,6 @@ from agentperf_core.cache.conversations import (
 )
 from agentperf_core.errors import CodecError, ConfigError
 from agentperf_core.events import EventBus
-
-
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-def conversations(
-    request: pytest.FixtureRequest, tmp_path: Path, namespace: str
-) -> Iterator[Conversations]:
-    where = {"memory": "memory:", "sqlite": f"sqlite:{tmp_path}/talks.db"}.get(request.param)
-    if where is None:
-        server: RedisServer = request.getfixturevalue("plain_server")
-        where = server.url
-    with open_conversations(where, namespace=namespace, timeout_s=10.0) as opened:
-        yield opened
 
 
 def test_a_mistyped_state_is_refused_and_holds_up_nothing(conversations: Conversations) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -31,7 +30,6 @@ from agentperf_core.cache.conversations import (
     Conversations,
     ConversationUnavailable,
     RedisConversations,
-    open_conversations,
 )
 from agentperf_core.errors import CodecError, ConfigError
 from agentperf_core.events import BUS
@@ -57,18 +55,6 @@ TALK: Sequence[BaseMessage] = [
     ChatMessage(content="as you wish", role="butler"),
     AIMessageChunk(content="cut off"),
 ]
-
-
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-def conversations(
-    request: pytest.FixtureRequest, tmp_path: Path, namespace: str
-) -> Iterator[Conversations]:
-    where = {"memory": "memory:", "sqlite": f"sqlite:{tmp_path}/talks.db"}.get(request.param)
-    if where is None:
-        server: RedisServer = request.getfixturevalue("plain_server")
-        where = server.url
-    with open_conversations(where, namespace=namespace, timeout_s=10.0) as opened:
-        yield opened
 
 
 def test_messages_come_back_as_they_were(conversations: Conversations) -> None:
