@@ -198,7 +198,7 @@ def test_the_usual_strategies_never_make_a_text_longer(text: str, tokens: int):
         ({"ratio": 0.5}, "ratio says how many times smaller, at least 1, got 0.5"),
         ({"ratio": 0}, "ratio must be > 0"),
         ({"max_tokens": 0}, "max_tokens must be > 0"),
-        ({"min_tokens": -1}, "min_tokens and memo_bytes must be >= 0"),
+        ({"min_tokens": -1}, "min_tokens must be a whole number >= 0, got -1"),
         ({"strategies": []}, "a compressor needs a strategy"),
         ({"strategies": [Extractive]}, "a strategy has compress"),
         ({"strategies": ["clean-up"]}, "a strategy has compress"),

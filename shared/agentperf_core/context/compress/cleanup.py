@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+from agentperf_core.context.compress._checks import checked_list
 from agentperf_core.context.compress._json import parsed
+from agentperf_core.context.compress._long import LONGEST
 from agentperf_core.context.compress.phrases import PHRASES, Phrases, checked_phrases
 from agentperf_core.context.compress.records import Reduced, Removed, Task
 from agentperf_core.context.compress.sentences import blocks_of
 from agentperf_core.context.compress.strategy import computed
+from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow
 
 __all__ = ["CleanUp"]
@@ -47,7 +50,7 @@ class CleanUp:
             as headers and footers of pages do, stands there once afterwards.
 
     Raises:
-        ConfigError: if `phrases` is something else.
+        ConfigError: if `phrases` is something else, or has none of a language.
 
     Example:
         >>> from agentperf_core.accounting.tokens import TokenCounter
@@ -63,22 +66,22 @@ class CleanUp:
         self,
         *,
         phrases: Phrases = PHRASES,
-        languages: tuple[str, ...] | None = None,
+        languages: Collection[str] | None = None,
         boilerplate: bool = True,
     ) -> None:
         phrases = checked_phrases(phrases)
-        chosen = [
-            phrase
-            for language, some in phrases.items()
-            if languages is None or language in languages
-            for phrase in some
-        ]
+        spoken = _spoken(languages, phrases)
+        chosen = [phrase for language in spoken for phrase in phrases[language]]
         self._polite = _polite(chosen) if chosen else None
         self._boilerplate = boilerplate
 
     def compress(self, task: Task) -> Flow[Reduced]:
-        """The text without them, whatever the target is."""
-        return (yield from computed(self._cleaned, len(task.text), task.text))
+        """The text without them, whatever the target is; one that is too long stays as it is."""
+        size = len(task.text)
+        if size > LONGEST:  # whoever reads its passages leaves most of them out anyway
+            reason = f"{size:,} characters are too many to clean up, {LONGEST:,} is the most"
+            return Reduced(task.text, degraded=reason)
+        return (yield from computed(self._cleaned, size, task.text))
 
     def _cleaned(self, text: str) -> Reduced:
         if parsed(text) is not None:
@@ -138,6 +141,20 @@ class CleanUp:
         if polite is not None:
             body = _without_politeness(body, polite, taken)
         return _TRAILING.sub("", body).strip("\n")
+
+
+def _spoken(languages: Collection[str] | None, phrases: Phrases) -> list[str]:
+    if languages is None:
+        return [*phrases]
+    known = sorted(phrases)
+    found = checked_list(languages, f"languages are a list, of {known!r}")
+    unknown = [one for one in found if one not in known]
+    if unknown:
+        msg = (
+            f"languages are among {known!r}, got {unknown!r}; give phrases= of your own for others"
+        )
+        raise ConfigError(msg)
+    return found
 
 
 def _repeated(text: str) -> set[str]:
