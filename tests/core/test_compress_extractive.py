@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from conversations import WORDS
@@ -165,6 +166,22 @@ def test_several_texts_are_weighed_against_one_another():
 def test_a_gap_can_be_marked():
     found = extracted(SHOP, 18, "When was it founded? Are returns accepted?", gap=" [...]")
     assert "sisters. [...] Returns" in found.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"diversity": None}, "diversity must be a number >= 0, got None"),
+        ({"diversity": -1}, "diversity must be a number >= 0, got -1"),
+        ({"protect": "["}, r"protect is a regular expression, got '\[' \(unterminated"),
+        ({"protect": 3}, "protect is a string, got 3"),
+        ({"gap": None}, "gap is a string, got None"),
+        ({"embed": "minilm"}, "embed must be a function, got 'minilm'"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused(options: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        Extractive(**options)
 
 
 def test_diversity_is_a_share():

@@ -35,6 +35,7 @@ _EMPTY_LINES = re.compile(r"\n{3,}")
 _STOP = "[.!?\u3002\uff01\uff1f]"
 _COMMA = "[,;:\uff0c\u3001]"
 _ROUNDS = 8
+_IN_A_ROW = 4  # phrases with commas between: of a million, each would look for the end of all
 _LONG_LINE = 40  # characters of a line that may be boilerplate
 _TIMES = 3  # how often it has to stand there
 
@@ -184,13 +185,14 @@ def _polite(phrases: list[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     ended = rf"(?=[ \t]*(?:{_STOP}|{_COMMA}|\n|\Z))"
     opens = re.compile(
         rf"(?P<before>(?:(?<={_STOP})|(?<=\n)|\A)[ \t]*(?:[-*][ \t]+)?)"
-        rf"(?P<said>(?:(?:{lead_in})[ \t]*(?:{_COMMA}[ \t]*)?)*"
+        rf"(?P<said>(?:(?:{lead_in})[ \t]*(?:{_COMMA}[ \t]*)?){{0,{_IN_A_ROW}}}"
         rf"(?:(?:{closed}){ended}|(?:{lead_in})))"
         rf"(?:[ \t]*{_COMMA})?(?:[ \t]*(?P<end>{_STOP}+|)|[ \t]*)",
         re.IGNORECASE,
     )
     ends = re.compile(
-        rf"(?:{_COMMA}[ \t]*(?P<said>{closed})[ \t]*)+(?={_STOP}|\n|\Z)", re.IGNORECASE
+        rf"(?:{_COMMA}[ \t]*(?P<said>{closed})[ \t]*){{1,{_IN_A_ROW}}}(?={_STOP}|\n|\Z)",
+        re.IGNORECASE,
     )
     return opens, ends
 

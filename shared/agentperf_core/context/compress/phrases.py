@@ -188,7 +188,7 @@ def _is_list(language: Any, phrases: Any) -> bool:
         and isinstance(phrases, Sequence)
         and not isinstance(phrases, str)
         and all(
-            isinstance(one, str) and one.removesuffix("...").strip()
+            isinstance(one, str) and one.strip().removesuffix("...").strip()
             for one in cast("Sequence[Any]", phrases)
         )
     )
