@@ -15,7 +15,7 @@ from agentperf_core.context.compress.records import Reduced, Removed, Task
 from agentperf_core.context.compress.sentences import Unit, joined
 from agentperf_core.context.lexical import terms_of
 
-__all__ = ["LONGEST", "Look", "asked", "glanced", "looked_at", "taken_whole"]
+__all__ = ["LONGEST", "Look", "asked", "glanced", "looked_at", "taken_whole", "unread"]
 
 LONGEST = 250_000
 """Characters that are read closely at once: 1 s of CPU, 2 s in scripts without blanks. Pages, files
@@ -42,19 +42,28 @@ class Look:
     degraded: str = ""
     whole: bool = False
 
-    def spans(self, owner: int) -> list[tuple[int, int]]:
-        """Start and end of the passages of one text, in its order."""
-        return sorted((start, end) for one, start, end in self.places if one == owner)
+    def spans(self, count: int) -> list[list[tuple[int, int]]]:
+        """Start and end of the passages of each of so many texts, in its order."""
+        found: list[list[tuple[int, int]]] = [[] for _ in range(count)]
+        for owner, start, end in sorted(self.places):
+            found[owner].append((start, end))
+        return found
 
-    def unread(self, owner: int, length: int) -> tuple[Removed, ...]:
-        """Which stretches of a text no passage holds: places, for the words may be megabytes."""
-        found: list[str] = []
-        last = 0
-        for start, end in [*self.spans(owner), (length, length)]:
-            if start > last:
-                found.append(f"characters {last:,} to {start:,}")
-            last = end
-        return (Removed("passage", tuple(found)),) if found else ()
+
+def unread(spans: Sequence[tuple[int, int]], length: int) -> tuple[Removed, ...]:
+    """Which stretches of a text no passage holds: places, for the words may be megabytes.
+
+    Example:
+        >>> unread([(0, 10), (30, 60)], 60)[0].pieces
+        ('characters 10 to 30',)
+    """
+    found: list[str] = []
+    last = 0
+    for start, end in [*spans, (length, length)]:
+        if start > last:
+            found.append(f"characters {last:,} to {start:,}")
+        last = end
+    return (Removed("passage", tuple(found)),) if found else ()
 
 
 def asked(query: str) -> str:
@@ -114,7 +123,8 @@ def taken_whole(tasks: Sequence[Task], look: Look, tokens: int, *, gap: str) -> 
     """The texts that a look's passages are, without the last ones where they are still too many."""
     count = tasks[0].counter.count_text
     while True:
-        texts = [_of_spans(task.text, look.spans(at), gap) for at, task in enumerate(tasks)]
+        spans = look.spans(len(tasks))
+        texts = [_of(task.text, some, gap) for task, some in zip(tasks, spans, strict=True)]
         cost = sum(count(text) for text in texts if text)
         if cost <= tokens:
             break
@@ -122,12 +132,12 @@ def taken_whole(tasks: Sequence[Task], look: Look, tokens: int, *, gap: str) -> 
         fewer = look.places[: int(len(look.places) * tokens / cost * 0.99)]
         look = replace(look, places=fewer)
     return [
-        Reduced(text, look.unread(at, len(task.text)), degraded=look.degraded)
-        for at, (task, text) in enumerate(zip(tasks, texts, strict=True))
+        Reduced(text, unread(some, len(task.text)), degraded=look.degraded)
+        for task, text, some in zip(tasks, texts, spans, strict=True)
     ]
 
 
-def _of_spans(text: str, spans: Sequence[tuple[int, int]], gap: str) -> str:
+def _of(text: str, spans: Sequence[tuple[int, int]], gap: str) -> str:
     units = [Unit("prose", start, end, at) for at, (start, end) in enumerate(spans)]
     return joined(text, units, gap=gap)
 

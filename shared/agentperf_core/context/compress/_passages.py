@@ -38,8 +38,9 @@ def passages_of(tasks: Sequence[Task], look: Look) -> Passages:
     """The units of the texts, as far as they are looked at, with what each costs."""
     found = Passages([task.text for task in tasks], [], [], [], [], [])
     paragraph = 0
+    spans = look.spans(len(tasks))
     for owner, task in enumerate(tasks):
-        for start, end in look.spans(owner):
+        for start, end in spans[owner]:
             units = units_of_text(task.text[start:end])
             for unit in units:
                 number = paragraph + unit.paragraph

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from agentperf_core.context.compress._checks import checked_list
 from agentperf_core.context.compress._json import parsed
@@ -78,11 +78,18 @@ class CleanUp:
 
     def compress(self, task: Task) -> Flow[Reduced]:
         """The text without them, whatever the target is; one that is too long stays as it is."""
-        size = len(task.text)
-        if size > LONGEST:  # whoever reads its passages leaves most of them out anyway
+        return (yield from self.compress_all([task], task.tokens))[0]
+
+    def compress_all(self, tasks: Sequence[Task], tokens: int) -> Flow[list[Reduced]]:
+        """The texts without them; texts that are too long together stay as they are."""
+        size = sum(len(task.text) for task in tasks)
+        if size > LONGEST:  # whoever reads their passages leaves most of them out anyway
             reason = f"{size:,} characters are too many to clean up, {LONGEST:,} is the most"
-            return Reduced(task.text, degraded=reason)
-        return (yield from computed(self._cleaned, size, task.text))
+            return [Reduced(task.text, degraded=reason) for task in tasks]
+        return (yield from computed(self._all_cleaned, size, [task.text for task in tasks]))
+
+    def _all_cleaned(self, texts: Sequence[str]) -> list[Reduced]:
+        return [self._cleaned(text) for text in texts]
 
     def _cleaned(self, text: str) -> Reduced:
         if parsed(text) is not None:

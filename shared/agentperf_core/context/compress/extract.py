@@ -10,7 +10,7 @@ from typing import TypeAlias
 from agentperf_core.context.compress import _scoring
 from agentperf_core.context.compress._checks import checked_text
 from agentperf_core.context.compress._json import parsed
-from agentperf_core.context.compress._long import Look, asked, looked_at, taken_whole
+from agentperf_core.context.compress._long import Look, asked, looked_at, taken_whole, unread
 from agentperf_core.context.compress._passages import (
     Passages,
     only_part,
@@ -145,10 +145,10 @@ class Extractive:
         return [
             Reduced(
                 reduced.text,
-                reduced.removed + look.unread(at, len(task.text)),
+                reduced.removed + unread(spans, len(task.text)),
                 degraded="; ".join(degraded),
             )
-            for at, (task, reduced) in enumerate(zip(tasks, chosen, strict=True))
+            for task, reduced, spans in zip(tasks, chosen, look.spans(len(tasks)), strict=True)
         ]
 
     def _with_meaning(
