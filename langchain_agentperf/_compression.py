@@ -57,7 +57,7 @@ def rewriting_strategy(model: BaseChatModel, **options: Any) -> Rewriting:
         >>> compressor.compress("As for the shop, it is the case that it opens at 9.").text
         'The shop opens at 9.'
     """
-    require_instance(BaseChatModel, "give a chat model of LangChain", model=model)
+    making.require_one(BaseChatModel, "give a chat model of LangChain", model)
 
     def ask(prompt: str) -> str:
         return model.invoke(prompt, _APART).text

@@ -8,15 +8,16 @@ from typing import Any, overload
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
+from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import ConfigDict, PrivateAttr
 
-from agentperf_core.context.compress import Compressed, Compressor, MessageCompressor
+from agentperf_core.context.compress import Compressed, Compressor, MessageCompressor, making
 from agentperf_core.flow import Flow, both
 from agentperf_core.types import Role
 from langchain_agentperf._compression import compressor_from
+from langchain_agentperf._given import messages_of
 from langchain_agentperf._messages import from_core, to_core
 
 __all__ = ["PromptDocumentCompressor", "compress_messages"]
@@ -64,7 +65,7 @@ def compress_messages(
         **options: settings of `Compressor`; default `ratio=3` and `min_tokens=500`.
 
     Raises:
-        ConfigError: see `PromptCompressionMiddleware`.
+        ConfigError: if the messages are none, or see `PromptCompressionMiddleware`.
 
     Example:
         >>> from langchain_core.messages import ToolMessage
@@ -80,10 +81,7 @@ def compress_messages(
     shorter = MessageCompressor(compressor, roles=roles, skip_tools=skip_tools)
 
     def compressing(given: _Given) -> Flow[list[BaseMessage]]:
-        whole = (
-            given.to_messages() if isinstance(given, PromptValue) else convert_to_messages(given)
-        )
-        found = yield from shorter.shortening([*map(to_core, whole)])
+        found = yield from shorter.shortening([*map(to_core, messages_of(given))])
         return [from_core(one) for one in found.messages]
 
     sync, async_ = both(compressing)
@@ -104,7 +102,8 @@ class PromptDocumentCompressor(BaseDocumentCompressor):
         **options: settings of `Compressor`; default `ratio=3`.
 
     Raises:
-        ConfigError: see `PromptCompressionMiddleware`.
+        ConfigError: see `PromptCompressionMiddleware`; later, if what is to be shortened is no list
+            of documents.
 
     Example:
         >>> found = [Document("We sell shoes. Hats are new."), Document("Returns take 30 days.")]
@@ -130,15 +129,20 @@ class PromptDocumentCompressor(BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
         """Shorter copies of the documents, in their order. From `BaseDocumentCompressor`."""
-        texts = [document.page_content for document in documents]
+        texts = _texts_of(documents)
         return _shortened(documents, self._compressor.compress_all(texts, query=query))
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
         """Like `compress_documents`. From `BaseDocumentCompressor`."""
-        texts = [document.page_content for document in documents]
+        texts = _texts_of(documents)
         return _shortened(documents, await self._compressor.acompress_all(texts, query=query))
+
+
+def _texts_of(documents: Sequence[Document]) -> list[str]:
+    making.require_all(Document, "put a text in Document(...)", documents)
+    return [document.page_content for document in documents]
 
 
 def _shortened(documents: Sequence[Document], found: Sequence[Compressed]) -> list[Document]:

@@ -53,7 +53,7 @@ def rewriting_strategy(llm: BaseLLM, **options: Any) -> Rewriting:
         >>> compressor.compress("The shop, as a matter of fact, opens at 9.").faults
         ('rewriting: the wording of the model lost 1 number',)
     """
-    require_instance(BaseLLM, "give an LLM of LlamaIndex", llm=llm)
+    making.require_one(BaseLLM, "give an LLM of LlamaIndex", llm)
 
     def ask(prompt: str) -> str:
         return llm.complete(prompt).text

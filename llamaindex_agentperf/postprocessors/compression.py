@@ -17,7 +17,8 @@ from llama_index.core.schema import (
 )
 from pydantic import Field, PrivateAttr
 
-from agentperf_core.context.compress import Compressed, Compressor
+from agentperf_core.context.compress import Compressed, Compressor, making
+from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, arun, run
 from llamaindex_agentperf._compression import compressor_from
 
@@ -40,7 +41,8 @@ class PromptCompressionPostprocessor(BaseNodePostprocessor):
         min_tokens: nodes that cost less together are left as they are.
 
     Raises:
-        ConfigError: if `compressor` comes together with its own settings, or see `Compressor`.
+        ConfigError: if `compressor` comes together with its own settings, an argument has another
+            name, or see `Compressor`; later, if what is to be shortened is no list of nodes.
 
     Example:
         >>> nodes = [
@@ -63,6 +65,10 @@ class PromptCompressionPostprocessor(BaseNodePostprocessor):
         embed_model: BaseEmbedding | None = None,
         **fields: Any,
     ) -> None:
+        unknown = fields.keys() - type(self).model_fields.keys() - {"class_name"}
+        if unknown:
+            msg = f"arguments must be fields of {type(self).__name__}, got {sorted(unknown)!r}; "
+            raise ConfigError(msg + "see its docstring")
         given = {"ratio", "max_tokens", "min_tokens"} & set(fields)
         options = {name: fields[name] for name in sorted(given)}
         made = compressor_from(compressor, embed_model, options)
@@ -87,6 +93,7 @@ class PromptCompressionPostprocessor(BaseNodePostprocessor):
     def _shortening(
         self, nodes: Sequence[NodeWithScore], query: QueryBundle | None
     ) -> Flow[list[NodeWithScore]]:
+        making.require_all(NodeWithScore, "put a node in NodeWithScore(node=...)", nodes)
         texts = [_text_of(one.node) for one in nodes]
         asked = query.query_str if query is not None else ""
         found = yield from self._compressor.compressing(texts, query=asked)

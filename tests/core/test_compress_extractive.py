@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from conversations import WORDS
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_compress_text import TEXTS
 
@@ -40,6 +41,7 @@ def by_topic(texts: Sequence[str]) -> list[list[float]]:
     ]
 
 
+@example("\u3002. 0", "", 2, ESTIMATE)
 @given(TEXTS, st.text(max_size=20), st.integers(1, 40), st.sampled_from([WORDS, ESTIMATE]))
 def test_never_over_the_target_and_always_pieces_of_the_text(
     text: str, query: str, tokens: int, counter: TokenCounter
@@ -48,7 +50,9 @@ def test_never_over_the_target_and_always_pieces_of_the_text(
     found = run(Extractive().compress(task))
     if counter.count_text(text) > tokens:
         assert counter.count_text(found.text) <= tokens
-    assert [word for word in found.text.removesuffix("[...]").split() if word not in text] == []
+    # Behind a sign of a script without blanks, the next piece follows without one.
+    pieces = re.split(r"\s+|(?<=[\u3000-\uffff])", found.text.removesuffix("[...]"))
+    assert [piece for piece in pieces if piece not in text] == []
     assert asyncio.run(arun(Extractive().compress(task))) == found
 
 
@@ -162,6 +166,22 @@ def test_several_texts_are_weighed_against_one_another():
 def test_a_gap_can_be_marked():
     found = extracted(SHOP, 18, "When was it founded? Are returns accepted?", gap=" [...]")
     assert "sisters. [...] Returns" in found.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"diversity": None}, "diversity must be a number >= 0, got None"),
+        ({"diversity": -1}, "diversity must be a number >= 0, got -1"),
+        ({"protect": "["}, r"protect is a regular expression, got '\[' \(unterminated"),
+        ({"protect": 3}, "protect is a string, got 3"),
+        ({"gap": None}, "gap is a string, got None"),
+        ({"embed": "minilm"}, "embed must be a function, got 'minilm'"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused(options: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        Extractive(**options)
 
 
 def test_diversity_is_a_share():

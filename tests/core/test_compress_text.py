@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conversations import WORDS
@@ -161,6 +162,41 @@ def test_protected_spans_lie_in_the_text(text: str):
 )
 def test_polite_phrases_go_where_nothing_is_said_with_them(text: str, left: str):
     assert cleaned(text) == left
+
+
+@pytest.mark.parametrize("languages", ["english", "en", ("xx",), ["en", "klingon"], [3], 5])
+def test_languages_are_among_the_known_ones(languages: Any):
+    """The text "english" was taken for "en", which stands in it, and "klingon" for none at all."""
+    with pytest.raises(ConfigError, match=r"languages are .*'de', 'en', 'es'.*, got "):
+        CleanUp(languages=languages)
+
+
+def test_a_language_of_your_own_is_known():
+    phrases = {"tlh": ("qatlho",)}
+    assert cleaned("Go. Qatlho!", phrases=phrases, languages=["tlh"]) == "Go."
+    with pytest.raises(ConfigError, match=r"languages are among \['tlh'\], got \['en'\]"):
+        CleanUp(phrases=phrases, languages=("en",))
+
+
+@pytest.mark.parametrize("phrase", ["...", " ... ", "", 3])
+def test_a_phrase_has_words(phrase: Any):
+    with pytest.raises(ConfigError, match="phrases are a mapping"):
+        CleanUp(phrases={"en": [phrase]})
+
+
+def test_facts_are_those_of_a_text():
+    wrong: Any = None
+    with pytest.raises(ConfigError, match="a text is a string, got None"):
+        facts_of(wrong)
+    with pytest.raises(ConfigError, match="another wording is a string, got None"):
+        lost_facts(facts_of("Ana came."), wrong)
+
+
+def test_phrases_in_a_row_are_no_trap():
+    """Thirty thousand of them, such as a page may hold on purpose, took minutes."""
+    assert cleaned("Go, please, please, please!") == "Go!"
+    text = "please, " * 30_000
+    assert len(cleaned(text)) < len(text)
 
 
 def test_phrases_are_the_users_to_change(tmp_path: Path):

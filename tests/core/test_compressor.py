@@ -198,16 +198,54 @@ def test_the_usual_strategies_never_make_a_text_longer(text: str, tokens: int):
         ({"ratio": 0.5}, "ratio says how many times smaller, at least 1, got 0.5"),
         ({"ratio": 0}, "ratio must be > 0"),
         ({"max_tokens": 0}, "max_tokens must be > 0"),
-        ({"min_tokens": -1}, "min_tokens and memo_bytes must be >= 0"),
+        ({"min_tokens": -1}, "min_tokens must be a whole number >= 0, got -1"),
         ({"strategies": []}, "a compressor needs a strategy"),
         ({"strategies": [Extractive]}, "a strategy has compress"),
         ({"strategies": ["clean-up"]}, "a strategy has compress"),
         ({"counter": len}, "counter must be a TokenCounter"),
+        ({"ratio": None}, "ratio must be a number >= 0, got None"),
+        ({"ratio": float("nan")}, "ratio must be a number >= 0, got nan"),
+        ({"max_tokens": 99.5}, "max_tokens must be a whole number >= 1, got 99.5"),
+        ({"min_tokens": None}, "min_tokens must be a whole number >= 0, got None"),
+        ({"min_tokens": "x"}, "min_tokens must be a whole number >= 0, got 'x'"),
+        ({"memo_bytes": None}, "memo_bytes must be a whole number >= 0, got None"),
+        ({"strategies": len}, r"strategies are a list, got <built-in function len>; put it in a"),
+        ({"strategies": Extractive()}, "strategies are a list, got "),
+        ({"strategies": "abc"}, "strategies are a list, got 'abc'"),
     ],
 )
 def test_settings_that_cannot_mean_anything_are_refused(options: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
         Compressor(**options)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("abc", r"texts are a list of strings, got 'abc'; put it in a list"),
+        (None, "texts are a list of strings, got None"),
+        ({"a": "b"}, "texts are a list of strings, got {'a': 'b'}"),
+        (["a", 3], "a text is a string, got 3"),
+    ],
+)
+def test_one_text_is_no_list_of_letters(given: Any, message: str):
+    """`compress_all("abc")` compressed three texts of a letter each."""
+    with pytest.raises(ConfigError, match=message):
+        Compressor().compress_all(given)
+
+
+def test_what_is_no_text_is_refused_before_any_strategy_sees_it():
+    wrong: Any = None
+    with pytest.raises(ConfigError, match="a text is a string, got None"):
+        Compressor().compress(wrong)
+    with pytest.raises(ConfigError, match="query is a string, got None"):
+        Compressor().compress(SHOP, query=wrong)
+    with pytest.raises(ConfigError, match=r"tokens must be a whole number >= 1, got 1\.5"):
+        Compressor().compress(SHOP, tokens=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    wrong = [b"x" * 10**6]
+    with pytest.raises(ConfigError) as refused:
+        Compressor().compress_all(wrong)
+    assert len(str(refused.value)) < 200
 
 
 # A model's shorter words.
@@ -264,10 +302,19 @@ async def test_an_async_model_serves_async_callers():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"ask": str, "prompt": "Shorter!"}, {"ask": str, "keep": 2}]
+    ("options", "message"),
+    [
+        ({}, "rewriting needs a model"),
+        ({"ask": "x"}, "ask must be a function, got 'x'"),
+        ({"ask": str, "aask": 3}, "aask must be a function, got 3"),
+        ({"ask": str, "prompt": "Shorter!"}, "has {text} in it"),
+        ({"ask": str, "prompt": None}, "a prompt for rewriting is a string, got None"),
+        ({"ask": str, "keep": 2}, "keep is a share between 0 and 1, got 2"),
+        ({"ask": str, "keep": None}, "keep must be a number >= 0, got None"),
+    ],
 )
-def test_a_rewriting_that_cannot_work_is_refused(options: dict[str, Any]):
-    with pytest.raises(ConfigError):
+def test_a_rewriting_that_cannot_work_is_refused(options: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
         Rewriting(**options)
 
 
@@ -358,8 +405,31 @@ def test_a_window_compresses_one_message_that_is_too_large_and_never_overflows(
 
 @pytest.mark.parametrize(
     "options",
-    [{"roles": ("assistant",)}, {"roles": ()}, {"roles": "tool"}, {"skip_tools": "search"}],
+    [
+        {"roles": ("assistant",)},
+        {"roles": ()},
+        {"roles": "tool"},
+        {"roles": None},
+        {"roles": [["tool"]]},
+        {"skip_tools": "search"},
+        {"skip_tools": None},
+        {"skip_tools": [3]},
+    ],
 )
 def test_roles_and_names_that_cannot_be_meant_are_refused(options: dict[str, Any]):
     with pytest.raises(ConfigError):
         MessageCompressor(**options)
+
+
+@pytest.mark.parametrize("given", [None, "Hello", ["Hello"], [None], {"messages": []}])
+def test_a_conversation_is_a_list_of_messages(given: Any):
+    with pytest.raises(ConfigError, match=r"Message is needed here, got "):
+        shorter().shorten(given)
+
+
+def test_a_window_is_told_at_once_that_it_has_no_compressor():
+    """`None` came out as an AttributeError in the middle of a conversation."""
+    wrong: Any
+    for wrong in (None, Extractive()):
+        with pytest.raises(ConfigError, match="a Compressor is needed here, got "):
+            compressed_oversize(wrong)

@@ -229,6 +229,8 @@ def test_a_rewriting_model_is_not_heard_in_the_stream_of_the_agent():
         ({"embeddings": "minilm"}, "embeddings must be a Embeddings"),
         ({"compressor": Extractive()}, "compressor must be a Compressor"),
         ({"roles": ("ai",)}, "roles are among"),
+        ({"roles": None}, "roles are a list, of .*, got None"),
+        ({"ratio": None}, "ratio must be a number"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(options: dict[str, Any], message: str):
@@ -247,3 +249,68 @@ def test_a_message_that_cannot_be_read_is_sent_as_it_is(monkeypatch: pytest.Monk
     ask(agent(script))
     assert script.results == [search("shop 1")]
     assert BUS.faults()["context.compress.messages"] == before + 2
+
+
+STATE: Any = {"messages": [HumanMessage(QUERY)]}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (STATE, r"pass state\['messages'\]"),
+        (
+            {"role": "user", "content": "Hi"},
+            "messages are a list, got one 'dict'; put it in a list",
+        ),
+        ("Hi", "messages are a list, got one 'str'"),
+        (HumanMessage("Hi"), "messages are a list, got one 'HumanMessage'"),
+        ([3], r"got 'list' \(NotImplementedError\); give messages"),
+        (3, r"got 'int' \(TypeError\); give messages"),
+    ],
+)
+def test_what_is_no_list_of_messages_is_refused(given: Any, message: str):
+    """The keys of an agent's state were read as what users say, and letters of a text, too."""
+    with pytest.raises(ConfigError, match=message):
+        compress_messages(given)
+    with pytest.raises(ConfigError, match=message):
+        compress_messages().invoke(given)
+
+
+@pytest.mark.parametrize("given", ["x", ["x"], None, [None]])
+async def test_what_is_no_document_is_refused(given: Any):
+    with pytest.raises(ConfigError, match="Document is needed here, got "):
+        PromptDocumentCompressor().compress_documents(given, QUERY)
+    with pytest.raises(ConfigError, match="Document is needed here, got "):
+        await PromptDocumentCompressor().acompress_documents(given, QUERY)
+
+
+def test_a_rewriting_needs_a_model_at_once():
+    """`None` came out at the first text, as a failure that cost the saving and nothing else."""
+    wrong: Any
+    for wrong in (None, "gpt-4o"):
+        with pytest.raises(ConfigError, match="a BaseChatModel is needed here, got "):
+            rewriting_strategy(wrong)
+
+
+@pytest.mark.parametrize("run_async", [False, True])
+async def test_a_tool_may_return_a_megabyte(run_async: bool):
+    """Ten of them held an agent for 50 s."""
+    page = "".join(f"Room {n} has {n % 5} chairs.\n" for n in range(24_000)) + PAGE
+
+    def read(topic: str) -> str:
+        """Read it."""
+        return page
+
+    class Reading(Script):
+        def __call__(self, number: int, messages: list[BaseMessage]) -> AIMessage:
+            found = super().__call__(number, messages)
+            return say("", call("read", "c1", topic="x")) if found.tool_calls else found
+
+    script = Reading()
+    middleware = PromptCompressionMiddleware(max_tokens=200)
+    graph: Any = create_agent(ScriptedChat(answer=script), [read], middleware=[middleware])
+    given = {"messages": [QUERY]}
+    state = await graph.ainvoke(given) if run_async else graph.invoke(given)
+    assert "Returns take 30 days." in script.results[0]
+    faults = state["messages"][-1].response_metadata["agentperf"]["compression"]["faults"]
+    assert "too many to read closely" in faults[-1]

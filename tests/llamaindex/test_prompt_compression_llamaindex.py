@@ -178,3 +178,32 @@ async def test_an_llm_rewrites_async_too():
     found = await Compressor([rewriting_strategy(llm)], ratio=3).acompress(text)
     assert found.text == text
     assert found.faults == ("rewriting: the wording of the model has 1 number of its own",)
+
+
+@pytest.mark.parametrize("given", ["x", ["x"], None, [TextNode(text="x")]])
+async def test_what_is_no_node_with_a_score_is_refused(given: Any):
+    with pytest.raises(ConfigError, match="NodeWithScore is needed here, got "):
+        PromptCompressionPostprocessor().postprocess_nodes(given, query_str=QUERY)
+    with pytest.raises(ConfigError, match="NodeWithScore is needed here, got "):
+        await PromptCompressionPostprocessor().apostprocess_nodes(given, query_str=QUERY)
+
+
+def test_a_misspelt_argument_is_refused():
+    """`min_token=500` was ignored, and small nodes were shortened after all."""
+    with pytest.raises(
+        ConfigError, match=r"fields of PromptCompressionPostprocessor, got \['min_t"
+    ):
+        PromptCompressionPostprocessor(min_token=500)
+
+
+def test_a_rewriting_needs_an_llm_at_once():
+    wrong: Any
+    for wrong in (None, "gpt-4o"):
+        with pytest.raises(ConfigError, match="a BaseLLM is needed here, got "):
+            rewriting_strategy(wrong)
+
+
+@pytest.mark.parametrize("options", [{"compressor": "x"}, {"ratio": None}, {"min_tokens": "x"}])
+def test_an_output_needs_settings_that_can_be_meant(options: dict[str, Any]):
+    with pytest.raises(ConfigError):
+        compressed_output(**options)

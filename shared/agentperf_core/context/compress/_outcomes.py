@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agentperf_core.accounting.tokens import TokenCounter
-from agentperf_core.context.compress.records import Applied, Compressed, Outcome, Reduced
+from agentperf_core.context.compress.records import Applied, Compressed, Outcome, Reduced, Task
 from agentperf_core.errors import AgentPerfError
+from agentperf_core.events import DecisionMade, EventBus
 
-__all__ = ["after"]
+__all__ = ["after", "before", "tell"]
+
+
+def before(
+    texts: Sequence[str], costs: Sequence[int], query: str, target: int, counter: TokenCounter
+) -> list[tuple[Task, Compressed]]:
+    """What is to be done with each text, and its result while nothing has been done.
+
+    Args:
+        texts: the texts.
+        costs: what each of them costs.
+        query: what they are read for.
+        target: what they may cost together.
+        counter: counts tokens.
+    """
+    total = sum(costs)
+    found: list[tuple[Task, Compressed]] = []
+    for text, cost in zip(texts, costs, strict=True):
+        share = max(target * cost // total, 1) if total else target
+        task = Task(text=text, tokens=share, query=query, counter=counter)
+        found.append((task, Compressed(text=text, before=cost, tokens=cost, target=share)))
+    return found
 
 
 def after(
@@ -40,7 +63,7 @@ def after(
         outcome, reason = "refused", "nothing was left"
     else:
         text, reason = result.text, result.degraded
-        tokens = counter.count_text(text)
+        tokens = one.tokens if text == one.text else counter.count_text(text)
         if tokens >= one.tokens:
             outcome, text, tokens = "kept", one.text, one.tokens
     removed = result.removed if outcome == "applied" and isinstance(result, Reduced) else ()
@@ -53,3 +76,19 @@ def after(
         removed=removed,
     )
     return replace(one, text=text, tokens=tokens, steps=(*one.steps, step))
+
+
+def tell(bus: EventBus, found: Sequence[Compressed]) -> None:
+    """Say what became of the texts, where anybody listens."""
+    if not bus.listening:
+        return
+    for one in found:
+        if one.steps:
+            bus.emit(
+                DecisionMade(
+                    room="context",
+                    outcome="compressed" if one.tokens < one.before else "kept",
+                    reason=f"{one.before} tokens became {one.tokens} of at most {one.target}",
+                    details=one.record(),
+                )
+            )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentperf_core.accounting.tokens import TokenCounter
+from agentperf_core.context.compress._long import Look
 from agentperf_core.context.compress.records import Reduced, Removed, Task
 from agentperf_core.context.compress.sentences import Unit, joined, units_of_text
 
@@ -33,20 +34,23 @@ class Passages:
     costs: list[int]
 
 
-def passages_of(tasks: Sequence[Task]) -> Passages:
-    """The units of the texts, with what each costs."""
+def passages_of(tasks: Sequence[Task], look: Look) -> Passages:
+    """The units of the texts, as far as they are looked at, with what each costs."""
     found = Passages([task.text for task in tasks], [], [], [], [], [])
     paragraph = 0
+    spans = look.spans(len(tasks))
     for owner, task in enumerate(tasks):
-        units = units_of_text(task.text)
-        for unit in units:
-            found.units.append(unit)
-            found.owners.append(owner)
-            found.says.append(task.text[unit.start : unit.end])
-            found.paragraphs.append(paragraph + unit.paragraph)
-            # With the blank before it, which is part of its first token.
-            found.costs.append(task.counter.count_text(" " + found.says[-1]))
-        paragraph += units[-1].paragraph + 1 if units else 0
+        for start, end in spans[owner]:
+            units = units_of_text(task.text[start:end])
+            for unit in units:
+                number = paragraph + unit.paragraph
+                found.units.append(Unit(unit.kind, start + unit.start, start + unit.end, number))
+                found.owners.append(owner)
+                found.says.append(task.text[start + unit.start : start + unit.end])
+                found.paragraphs.append(number)
+                # With the blank before it, which is part of its first token.
+                found.costs.append(task.counter.count_text(" " + found.says[-1]))
+            paragraph += units[-1].paragraph + 1 if units else 0
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from agentperf_core.context.compress._json import Number, dumps
+from agentperf_core.context.compress._long import asked, glanced
 from agentperf_core.context.compress.records import Removed
 from agentperf_core.context.lexical import LexicalIndex
 
@@ -56,13 +57,18 @@ class Limited:
 class Rows:
     """Which rows of which list come first for a query; worked out once per list.
 
+    Args:
+        query: what is asked; without it, the first ones do.
+        long: whether there are too many for more than a quick look.
+
     Example:
         >>> limited([1, 2, 3, 4], Limits(10, 0.5, 3), Rows("")).value
         [1, 2, '[2 of 4 rows left out]']
     """
 
-    def __init__(self, query: str) -> None:
-        self._query = query
+    def __init__(self, query: str, *, long: bool = False) -> None:
+        self._query = asked(query)
+        self._long = long
         self._orders: dict[int, list[int]] = {}
 
     def order(self, rows: list[Any]) -> Sequence[int]:
@@ -71,24 +77,37 @@ class Rows:
             return range(len(rows))
         found = self._orders.get(id(rows))
         if found is None:
-            index = LexicalIndex(neighbours=0.0)
-            for row in rows:
-                index.add(_words(row))
-            scores = index.scores(self._query)
+            scores = self._scores([_words(row) for row in rows])
             found = sorted(range(len(rows)), key=lambda at: -scores[at])
             self._orders[id(rows)] = found
         return found
 
+    def _scores(self, texts: list[str]) -> list[float]:
+        if self._long:
+            return glanced(texts, self._query)
+        index = LexicalIndex(neighbours=0.0)
+        for text in texts:
+            index.add(text)
+        return index.scores(self._query)
 
-def limited(value: Any, limits: Limits, rows: Rows) -> Limited:
-    """The value within limits."""
+
+def limited(value: Any, limits: Limits, rows: Rows, *, noting: bool = True) -> Limited:
+    """The value within limits.
+
+    Args:
+        value: valid JSON data.
+        limits: how much of it is kept.
+        rows: which rows come first.
+        noting: whether what is left out is written down, which takes as long as writing all of it.
+    """
     found = Limited()
-    found.value = _Limiting(limits, rows, found).of(value, limits.depth)
+    found.value = _Limiting(limits, rows, found, noting=noting).of(value, limits.depth)
     return found
 
 
 class _Limiting:
-    def __init__(self, limits: Limits, rows: Rows, found: Limited) -> None:
+    def __init__(self, limits: Limits, rows: Rows, found: Limited, *, noting: bool) -> None:
+        self._noting = noting
         self._limits = limits
         self._rows = rows
         self._found = found
@@ -130,7 +149,8 @@ class _Limiting:
         return [self.of(one, depth - 2) for one in cast("list[Any]", row)]
 
     def _outline(self, mark: str, value: Any) -> str:
-        self._found.values.append(dumps(value))
+        if self._noting:
+            self._found.values.append(dumps(value))
         return mark
 
     def _string(self, text: str) -> str:
@@ -147,6 +167,8 @@ class _Limiting:
             return list(range(len(rows)))
         order = self._rows.order(rows)
         kept = sorted(order[:count])
+        if not self._noting:
+            return kept
         chosen = set(kept)
         self._found.rows += [dumps(row) for at, row in enumerate(rows) if at not in chosen]
         return kept

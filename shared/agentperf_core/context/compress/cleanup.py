@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
+from agentperf_core.context.compress._checks import checked_list
 from agentperf_core.context.compress._json import parsed
+from agentperf_core.context.compress._long import LONGEST
 from agentperf_core.context.compress.phrases import PHRASES, Phrases, checked_phrases
 from agentperf_core.context.compress.records import Reduced, Removed, Task
 from agentperf_core.context.compress.sentences import blocks_of
 from agentperf_core.context.compress.strategy import computed
+from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow
 
 __all__ = ["CleanUp"]
@@ -32,6 +35,7 @@ _EMPTY_LINES = re.compile(r"\n{3,}")
 _STOP = "[.!?\u3002\uff01\uff1f]"
 _COMMA = "[,;:\uff0c\u3001]"
 _ROUNDS = 8
+_IN_A_ROW = 4  # phrases with commas between: of a million, each would look for the end of all
 _LONG_LINE = 40  # characters of a line that may be boilerplate
 _TIMES = 3  # how often it has to stand there
 
@@ -47,7 +51,7 @@ class CleanUp:
             as headers and footers of pages do, stands there once afterwards.
 
     Raises:
-        ConfigError: if `phrases` is something else.
+        ConfigError: if `phrases` is something else, or has none of a language.
 
     Example:
         >>> from agentperf_core.accounting.tokens import TokenCounter
@@ -63,22 +67,29 @@ class CleanUp:
         self,
         *,
         phrases: Phrases = PHRASES,
-        languages: tuple[str, ...] | None = None,
+        languages: Collection[str] | None = None,
         boilerplate: bool = True,
     ) -> None:
         phrases = checked_phrases(phrases)
-        chosen = [
-            phrase
-            for language, some in phrases.items()
-            if languages is None or language in languages
-            for phrase in some
-        ]
+        spoken = _spoken(languages, phrases)
+        chosen = [phrase for language in spoken for phrase in phrases[language]]
         self._polite = _polite(chosen) if chosen else None
         self._boilerplate = boilerplate
 
     def compress(self, task: Task) -> Flow[Reduced]:
-        """The text without them, whatever the target is."""
-        return (yield from computed(self._cleaned, len(task.text), task.text))
+        """The text without them, whatever the target is; one that is too long stays as it is."""
+        return (yield from self.compress_all([task], task.tokens))[0]
+
+    def compress_all(self, tasks: Sequence[Task], tokens: int) -> Flow[list[Reduced]]:
+        """The texts without them; texts that are too long together stay as they are."""
+        size = sum(len(task.text) for task in tasks)
+        if size > LONGEST:  # whoever reads their passages leaves most of them out anyway
+            reason = f"{size:,} characters are too many to clean up, {LONGEST:,} is the most"
+            return [Reduced(task.text, degraded=reason) for task in tasks]
+        return (yield from computed(self._all_cleaned, size, [task.text for task in tasks]))
+
+    def _all_cleaned(self, texts: Sequence[str]) -> list[Reduced]:
+        return [self._cleaned(text) for text in texts]
 
     def _cleaned(self, text: str) -> Reduced:
         if parsed(text) is not None:
@@ -140,6 +151,20 @@ class CleanUp:
         return _TRAILING.sub("", body).strip("\n")
 
 
+def _spoken(languages: Collection[str] | None, phrases: Phrases) -> list[str]:
+    if languages is None:
+        return [*phrases]
+    known = sorted(phrases)
+    found = checked_list(languages, f"languages are a list, of {known!r}")
+    unknown = [one for one in found if one not in known]
+    if unknown:
+        msg = (
+            f"languages are among {known!r}, got {unknown!r}; give phrases= of your own for others"
+        )
+        raise ConfigError(msg)
+    return found
+
+
 def _repeated(text: str) -> set[str]:
     lines = (line.strip() for line in text.split("\n"))
     counts = Counter(line for line in lines if len(line) >= _LONG_LINE)
@@ -167,13 +192,14 @@ def _polite(phrases: list[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     ended = rf"(?=[ \t]*(?:{_STOP}|{_COMMA}|\n|\Z))"
     opens = re.compile(
         rf"(?P<before>(?:(?<={_STOP})|(?<=\n)|\A)[ \t]*(?:[-*][ \t]+)?)"
-        rf"(?P<said>(?:(?:{lead_in})[ \t]*(?:{_COMMA}[ \t]*)?)*"
+        rf"(?P<said>(?:(?:{lead_in})[ \t]*(?:{_COMMA}[ \t]*)?){{0,{_IN_A_ROW}}}"
         rf"(?:(?:{closed}){ended}|(?:{lead_in})))"
         rf"(?:[ \t]*{_COMMA})?(?:[ \t]*(?P<end>{_STOP}+|)|[ \t]*)",
         re.IGNORECASE,
     )
     ends = re.compile(
-        rf"(?:{_COMMA}[ \t]*(?P<said>{closed})[ \t]*)+(?={_STOP}|\n|\Z)", re.IGNORECASE
+        rf"(?:{_COMMA}[ \t]*(?P<said>{closed})[ \t]*){{1,{_IN_A_ROW}}}(?={_STOP}|\n|\Z)",
+        re.IGNORECASE,
     )
     return opens, ends
 

@@ -7,16 +7,27 @@ from dataclasses import replace
 from typing import Any
 
 from agentperf_core.accounting.tokens import TokenCounter
-from agentperf_core.context.compress._memo import Memo
-from agentperf_core.context.compress._outcomes import after
+from agentperf_core.context.compress._checks import checked_text, checked_texts, require_tokens
+from agentperf_core.context.compress._memo import Memo, key_of
+from agentperf_core.context.compress._outcomes import after, before, tell
 from agentperf_core.context.compress.cleanup import CleanUp
 from agentperf_core.context.compress.extract import AsyncEmbed, Extractive
 from agentperf_core.context.compress.records import Compressed, Reduced, Task
-from agentperf_core.context.compress.strategy import JointStrategy, Strategy, as_strategy
+from agentperf_core.context.compress.strategy import (
+    JointStrategy,
+    Strategy,
+    as_strategies,
+    computed,
+)
 from agentperf_core.context.compress.structured import Structured
 from agentperf_core.context.recall import Embed
-from agentperf_core.errors import ConfigError, require_instance, require_positive
-from agentperf_core.events import BUS, DecisionMade, EventBus
+from agentperf_core.errors import (
+    ConfigError,
+    require_instance,
+    require_number,
+    require_positive,
+)
+from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, arun, run
 
 __all__ = ["Compressor"]
@@ -27,7 +38,8 @@ class Compressor:
 
     A strategy that fails, returns nothing or makes it longer leaves the text as it was, and the
     result says so. What has been compressed once is remembered, failures too: a text that was sent
-    is sent again letter for letter, so that the provider's prompt cache keeps its prefix.
+    is sent again letter for letter, so that the provider's prompt cache keeps its prefix. Of a text
+    of more than 250,000 characters, passages are chosen by a quick look, and the result says so.
 
     Args:
         strategies: `Strategy` objects, or functions of text, tokens and query; default clean-up,
@@ -43,8 +55,8 @@ class Compressor:
         counter: the counter in use.
 
     Raises:
-        ConfigError: if there is no strategy, the ratio is below 1, or another number cannot mean
-            anything.
+        ConfigError: if the strategies are no list with one in it, the ratio is below 1, or another
+            number cannot mean anything.
 
     Example:
         >>> words = TokenCounter(lambda text: len(text.split()))
@@ -66,23 +78,18 @@ class Compressor:
         memo_bytes: int = 2**24,
         bus: EventBus = BUS,
     ) -> None:
-        require_positive(ratio=ratio, max_tokens=max_tokens)
+        require_number("leave it out for 3", ratio=ratio)
+        require_positive(ratio=ratio)
+        require_tokens(max_tokens=max_tokens)
         require_instance(TokenCounter, "use TokenCounter.for_model(...)", counter=counter)
         if ratio < 1:
             msg = f"ratio says how many times smaller, at least 1, got {ratio!r}; 3 suits most"
             raise ConfigError(msg)
-        if min_tokens < 0 or memo_bytes < 0:
-            msg = (
-                f"min_tokens and memo_bytes must be >= 0, got {min_tokens!r} and {memo_bytes!r}; "
-                "leave them out for the defaults"
-            )
-            raise ConfigError(msg)
+        hint = "leave it out for the default"
+        require_number(hint, whole=True, min_tokens=min_tokens, memo_bytes=memo_bytes)
         if strategies is None:
             strategies = (CleanUp(), Structured(), Extractive(bus=bus))
-        if not strategies:
-            msg = f"a compressor needs a strategy, got {strategies!r}; leave it out for the usual"
-            raise ConfigError(msg)
-        self._strategies = [as_strategy(strategy) for strategy in strategies]
+        self._strategies = as_strategies(strategies)
         self._ratio = ratio
         self._max_tokens = max_tokens
         self._min_tokens = min_tokens
@@ -119,6 +126,9 @@ class Compressor:
             text: the text.
             query: what it is read for.
             tokens: what it may cost; default what `ratio` and `max_tokens` make of it.
+
+        Raises:
+            ConfigError: if the text is none, or `tokens` is no whole number above 0.
         """
         return run(self.compressing([text], query=query, tokens=tokens))[0]
 
@@ -139,6 +149,9 @@ class Compressor:
             texts: the texts, in order.
             query: what they are read for.
             tokens: what they may cost together; default what `ratio` and `max_tokens` make of all.
+
+        Raises:
+            ConfigError: if the texts are no list of texts, or `tokens` is no whole number above 0.
         """
         return run(self.compressing(texts, query=query, tokens=tokens))
 
@@ -152,8 +165,9 @@ class Compressor:
         self, texts: Sequence[str], *, query: str = "", tokens: int | None = None
     ) -> Flow[list[Compressed]]:
         """The flow behind the four, for callers that are flows themselves."""
-        require_positive(tokens=tokens)
-        key = (tuple(texts), query, tokens)
+        require_tokens(tokens=tokens)
+        texts, query = checked_texts(texts), checked_text(query, "query")
+        key = key_of(texts, query, tokens)
         found = self._memo.get(key)
         if found is None:
             found = yield from self._compressed(texts, query, tokens)
@@ -163,22 +177,12 @@ class Compressor:
     def _compressed(
         self, texts: Sequence[str], query: str, tokens: int | None
     ) -> Flow[list[Compressed]]:
-        costs = [self.counter.count_text(text) for text in texts]
+        size = sum(map(len, texts))
+        costs = yield from computed(self._counted, size, texts)
         total = sum(costs)
         target = tokens if tokens is not None else self._target(total)
-        tasks = [
-            Task(
-                text=text,
-                tokens=_share(target, cost, total),
-                query=query,
-                counter=self.counter,
-            )
-            for text, cost in zip(texts, costs, strict=True)
-        ]
-        found = [
-            Compressed(text=task.text, before=cost, tokens=cost, target=task.tokens)
-            for task, cost in zip(tasks, costs, strict=True)
-        ]
+        pairs = before(texts, costs, query, target, self.counter)
+        tasks, found = [task for task, _ in pairs], [one for _, one in pairs]
         if total < self._min_tokens:
             return found
         for strategy in self._strategies:
@@ -186,32 +190,22 @@ class Compressor:
             if now <= target:
                 break
             tasks = [replace(task, text=one.text) for task, one in zip(tasks, found, strict=True)]
-            found = yield from self._applied(strategy, tasks, found, target)
-        self._tell(found)
+            made = yield from self._made(strategy, tasks, target)
+            found = yield from computed(self._after, size, strategy.name, found, made)
+        tell(self._bus, found)
         return found
 
-    def _tell(self, found: Sequence[Compressed]) -> None:
-        if not self._bus.listening:
-            return
-        for one in found:
-            if one.steps:
-                self._bus.emit(
-                    DecisionMade(
-                        room="context",
-                        outcome="compressed" if one.tokens < one.before else "kept",
-                        reason=f"{one.before} tokens became {one.tokens} of at most {one.target}",
-                        details=one.record(),
-                    )
-                )
+    def _counted(self, texts: Sequence[str]) -> list[int]:
+        return [self.counter.count_text(text) for text in texts]
 
     def _target(self, total: int) -> int:
         target = max(int(total / self._ratio), 1)
         return target if self._max_tokens is None else min(target, self._max_tokens)
 
-    def _applied(
-        self, strategy: Strategy, tasks: list[Task], found: list[Compressed], target: int
-    ) -> Flow[list[Compressed]]:
-        """What one strategy makes of the texts."""
+    def _made(
+        self, strategy: Strategy, tasks: list[Task], target: int
+    ) -> Flow[list[Reduced | Exception]]:
+        """What one strategy makes of the texts, or what it raises."""
         made: list[Reduced | Exception] = []
         if len(tasks) > 1 and isinstance(strategy, JointStrategy):
             try:
@@ -229,17 +223,13 @@ class Compressor:
         errors = [one for one in made if isinstance(one, Exception)]
         if errors:
             self._bus.fault("context.compress", errors[0])
+        return made
+
+    def _after(
+        self, strategy: str, found: Sequence[Compressed], made: Sequence[Reduced | Exception]
+    ) -> list[Compressed]:
+        alone = len(found) == 1
         return [
-            after(
-                one,
-                result,
-                strategy=strategy.name,
-                counter=self.counter,
-                alone=len(tasks) == 1,
-            )
+            after(one, result, strategy=strategy, counter=self.counter, alone=alone)
             for one, result in zip(found, made, strict=True)
         ]
-
-
-def _share(target: int, cost: int, total: int) -> int:
-    return max(target * cost // total, 1) if total else target

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from agentperf_core.context.compress import _scoring
+from agentperf_core.context.compress._checks import checked_text
 from agentperf_core.context.compress._json import parsed
+from agentperf_core.context.compress._long import Look, asked, looked_at, taken_whole, unread
 from agentperf_core.context.compress._passages import (
     Passages,
     only_part,
@@ -20,7 +22,7 @@ from agentperf_core.context.compress._picking import picked
 from agentperf_core.context.compress.records import Reduced, Task
 from agentperf_core.context.compress.strategy import computed
 from agentperf_core.context.recall import Embed
-from agentperf_core.errors import ConfigError
+from agentperf_core.errors import ConfigError, require_callable, require_number
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.flow import Flow, Step
 
@@ -58,7 +60,8 @@ class Extractive:
         bus: where faults go.
 
     Raises:
-        ConfigError: if `diversity` is not between 0 and 1.
+        ConfigError: if `diversity` is not between 0 and 1, `protect` is no pattern, or another
+            argument is of another kind.
 
     Example:
         >>> from agentperf_core.accounting.tokens import TokenCounter
@@ -82,14 +85,16 @@ class Extractive:
         gap: str = "",
         bus: EventBus = BUS,
     ) -> None:
-        if not 0 <= diversity <= 1:
+        require_callable("give a function from texts to vectors", embed=embed, aembed=aembed)
+        require_number("leave it out for the default", diversity=diversity)
+        if diversity > 1:
             msg = f"diversity is between 0 and 1, got {diversity!r}; leave it out for the default"
             raise ConfigError(msg)
         self._embed = embed
         self._aembed = aembed
         self._diversity = diversity
-        self._protect = re.compile(protect) if isinstance(protect, str) else protect
-        self._gap = gap
+        self._protect = _pattern(protect)
+        self._gap = checked_text(gap, "gap")
         self._bus = bus
 
     def compress(self, task: Task) -> Flow[Reduced]:
@@ -97,40 +102,67 @@ class Extractive:
         return (yield from self.compress_all([task], task.tokens))[0]
 
     def compress_all(self, tasks: Sequence[Task], tokens: int) -> Flow[list[Reduced]]:
-        """The best units of several texts, chosen against one another; JSON comes back as it is."""
-        prose = [at for at, task in enumerate(tasks) if parsed(task.text) is None]
+        """The best units of several texts, chosen against one another; JSON comes back as it is.
+
+        Of texts that are too long to be read closely, the passages that share most words with the
+        query are read, or taken whole where there is room for more of them than can be read.
+        """
+        size = sum(len(task.text) for task in tasks)
+        prose = yield from computed(_prose_of, size, tasks)
         found = [Reduced(task.text) for task in tasks]
         if not prose:
             return found
         some = [tasks[at] for at in prose]
-        size = sum(len(task.text) for task in some)
-        passages = yield from computed(passages_of, size, some)
-        query = some[0].query
+        look = yield from computed(looked_at, size, some, tokens)
+        if look.whole:
+            chosen = yield from computed(
+                lambda: taken_whole(some, look, tokens, gap=self._gap), size
+            )
+        else:
+            chosen = yield from self._read(some, look, tokens, size)
+        for at, reduced in zip(prose, chosen, strict=True):
+            found[at] = reduced
+        return found
+
+    def _read(
+        self, tasks: Sequence[Task], look: Look, tokens: int, size: int
+    ) -> Flow[list[Reduced]]:
+        """The best units of what is read closely."""
+        passages = yield from computed(passages_of, size, tasks, look)
+        query = asked(tasks[0].query)
         scores = yield from computed(
             _scoring.by_words, size, passages.says, passages.paragraphs, query
         )
-        degraded = ""
+        degraded = [look.degraded] if look.degraded else []
         if (self._embed is not None or self._aembed is not None) and query:
             try:
                 scores = yield from self._with_meaning(passages, scores, query)
             except Exception as error:
                 self._bus.fault("context.compress.embed", error)
-                degraded = f"the embedder failed ({type(error).__name__}), words alone decided"
-        chosen = yield from computed(self._chosen, size, some, passages, scores, tokens)
-        for at, reduced in zip(prose, chosen, strict=True):
-            found[at] = Reduced(reduced.text, reduced.removed, degraded=degraded)
-        return found
+                name = type(error).__name__
+                degraded.append(f"the embedder failed ({name}), words alone decided")
+        chosen = yield from computed(self._chosen, size, tasks, passages, scores, tokens)
+        return [
+            Reduced(
+                reduced.text,
+                reduced.removed + unread(spans, len(task.text)),
+                degraded="; ".join(degraded),
+            )
+            for task, reduced, spans in zip(tasks, chosen, look.spans(len(tasks)), strict=True)
+        ]
 
     def _with_meaning(
         self, passages: Passages, words: Sequence[float], query: str
     ) -> Flow[list[float]]:
         order = sorted(range(len(words)), key=lambda at: -words[at])[:_MOST_EMBEDDED]
-        asked = [query, *(passages.says[at] for at in order)]
-        vectors = yield from Step(self._vectors, self._avectors, asked)
-        if len(vectors) != len(asked):
-            msg = f"an embedder returns a vector per text, got {len(vectors)} for {len(asked)}"
+        texts = [query, *(passages.says[at] for at in order)]
+        vectors = yield from Step(self._vectors, self._avectors, texts)
+        if len(vectors) != len(texts):
+            msg = f"an embedder returns a vector per text, got {len(vectors)} for {len(texts)}"
             raise ValueError(msg)
-        cosines = _scoring.by_meaning(vectors[1:], vectors[0])
+        cosines = yield from computed(
+            _scoring.by_meaning, sum(map(len, vectors)), vectors[1:], vectors[0]
+        )
         scores = [_WORDS_SHARE * word for word in words]
         for at, cosine in zip(order, cosines, strict=True):
             scores[at] += cosine
@@ -193,3 +225,17 @@ class Extractive:
         if sum(passages.costs[at] for at in code) * 2 <= tokens:
             must += code
         return sorted(must, key=lambda at: -worth[at])
+
+
+def _pattern(protect: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
+    if protect is None or isinstance(protect, re.Pattern):
+        return protect
+    try:
+        return re.compile(checked_text(protect, "protect"))
+    except re.error as error:
+        msg = f"protect is a regular expression, got {protect!r} ({error}); see re.escape()"
+        raise ConfigError(msg) from error
+
+
+def _prose_of(tasks: Sequence[Task]) -> list[int]:
+    return [at for at, task in enumerate(tasks) if parsed(task.text) is None]

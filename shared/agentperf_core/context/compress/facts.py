@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agentperf_core.context.compress._checks import checked_text
 from agentperf_core.context.lexical import terms_of
 
 __all__ = ["NEGATION", "Facts", "facts_of", "lost_facts", "protected_spans"]
@@ -67,6 +68,9 @@ class Facts:
 def facts_of(text: str) -> Facts:
     """The facts of a text.
 
+    Raises:
+        ConfigError: if it is no text.
+
     Example:
         >>> found = facts_of("Since 2019 our office in Oslo does not open on `MONDAY`.")
         >>> sorted(found.numbers), sorted(found.names), sorted(found.code)
@@ -74,6 +78,7 @@ def facts_of(text: str) -> Facts:
         >>> len(found.negations)
         1
     """
+    text = checked_text(text)
     code = frozenset(match.group().strip() for match in _CODE.finditer(text))
     prose = _CODE.sub(" ", text)
     return Facts(
@@ -89,13 +94,16 @@ def lost_facts(before: Facts, after: str) -> list[str]:
 
     A negation is there if one of the same words is negated.
 
+    Raises:
+        ConfigError: if the other wording is no text.
+
     Example:
         >>> lost_facts(facts_of("Do not pay Ana 20 euros."), "Pay Ana 20 euros.")
         ['negation of ana, euro, pay']
         >>> lost_facts(facts_of("Do not pay Ana 20 euros."), "Never pay Ana 20.")
         []
     """
-    lowered = after.lower()
+    lowered = checked_text(after, "another wording").lower()
     numbers = set(_NUMBER.findall(after))
     lost = [f"number {one!r}" for one in sorted(before.numbers - numbers)]
     lost += [f"name {one!r}" for one in sorted(before.names) if one.lower() not in lowered]

@@ -1,15 +1,16 @@
-"""A compressor out of what a class of an adapter was given."""
+"""A compressor out of what a class of an adapter was given, and the check of what it is given."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from agentperf_core.context.compress._checks import require_all, require_one
 from agentperf_core.context.compress.compressor import Compressor
 from agentperf_core.context.compress.extract import AsyncEmbed
 from agentperf_core.context.recall import Embed
 from agentperf_core.errors import ConfigError, require_instance
 
-__all__ = ["compressor_from"]
+__all__ = ["compressor_from", "require_all", "require_one"]
 
 
 def compressor_from(

@@ -11,6 +11,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agentperf_core.context.compress._checks import (
+    checked_list,
+    checked_text,
+    require_all,
+    require_one,
+)
 from agentperf_core.context.compress.compressor import Compressor
 from agentperf_core.context.compress.records import Compressed
 from agentperf_core.context.oversize import shortened
@@ -87,21 +93,23 @@ class MessageCompressor:
         require_instance(
             Compressor, "write for instance Compressor(ratio=3)", compressor=compressor
         )
-        unknown = sorted(set(roles) - set(_ROLES)) if not isinstance(roles, str) else [roles]
-        if unknown or not roles:
+        given = checked_list(roles, f"roles are a list, of {_ROLES!r}")
+        if not given or any(one not in _ROLES for one in given):
             msg = f"roles are among {_ROLES!r}, got {roles!r}; leave it out for tool results alone"
             raise ConfigError(msg)
-        if isinstance(skip_tools, str):
-            msg = f"skip_tools is a collection of names, got {skip_tools!r}; put it in a tuple"
-            raise ConfigError(msg)
+        names = checked_list(skip_tools, "skip_tools is a list of names")
         self._compressor = (
             compressor if compressor is not None else Compressor(ratio=3, min_tokens=500)
         )
-        self._roles = frozenset(roles)
-        self._skip_tools = frozenset(skip_tools)
+        self._roles = frozenset(given)
+        self._skip_tools = frozenset(checked_text(one, "a tool's name") for one in names)
 
     def shorten(self, messages: Sequence[Message]) -> Shortened:
-        """The conversation with its large messages made shorter."""
+        """The conversation with its large messages made shorter.
+
+        Raises:
+            ConfigError: if it is no list of `Message`.
+        """
         return run(self.shortening(messages))
 
     async def ashorten(self, messages: Sequence[Message]) -> Shortened:
@@ -110,6 +118,7 @@ class MessageCompressor:
 
     def shortening(self, messages: Sequence[Message]) -> Flow[Shortened]:
         """The flow behind both, for callers that are flows themselves."""
+        require_all(Message, "those of a framework are translated by its adapter", messages)
         found: list[Message] = []
         changed: list[tuple[int, Compressed]] = []
         query = next((one.text for one in messages if one.role == "user"), "")
@@ -163,7 +172,7 @@ def compressed_oversize(compressor: Compressor) -> Callable[[Message, int], Mess
         >>> "30 days" in window.messages()[0].text, window.tokens <= 100
         (True, True)
     """
-    require_instance(Compressor, "write for instance Compressor(ratio=3)", compressor=compressor)
+    require_one(Compressor, "write for instance Compressor(ratio=3)", compressor)
     counter = compressor.counter
 
     def fit(message: Message, tokens: int) -> Message:

@@ -17,7 +17,7 @@ from agentperf_core.context.compress.facts import protected_spans
 from agentperf_core.context.compress.records import Reduced, Removed, Task
 from agentperf_core.context.compress.sentences import blocks_of
 from agentperf_core.context.compress.strategy import computed
-from agentperf_core.errors import ConfigError
+from agentperf_core.errors import ConfigError, require_number
 from agentperf_core.flow import Flow
 from agentperf_core.optional import require
 
@@ -69,6 +69,7 @@ class PerplexityPruning:
         if not isinstance(model, str) and not hasattr(model, "__fspath__") and tokenizer is None:
             msg = f"a loaded model needs its tokenizer=, got {type(model).__name__!r} alone"
             raise ConfigError(msg)
+        require_number("leave it out for 1024", whole=True, window=window)
         if window < 16:
             msg = f"window must be >= 16 tokens, got {window!r}; leave it out for 1024"
             raise ConfigError(msg)

@@ -187,5 +187,8 @@ def _is_list(language: Any, phrases: Any) -> bool:
         isinstance(language, str)
         and isinstance(phrases, Sequence)
         and not isinstance(phrases, str)
-        and all(isinstance(one, str) and one.strip() for one in cast("Sequence[Any]", phrases))
+        and all(
+            isinstance(one, str) and one.strip().removesuffix("...").strip()
+            for one in cast("Sequence[Any]", phrases)
+        )
     )

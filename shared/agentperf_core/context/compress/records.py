@@ -11,6 +11,8 @@ __all__ = ["Applied", "Compressed", "Outcome", "Reduced", "Removed", "Task"]
 
 Outcome: TypeAlias = Literal["applied", "kept", "refused", "failed"]
 
+_CHARACTERS = 8  # more than a token has in nearly all text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -31,7 +33,16 @@ class Task:
     @property
     def over(self) -> bool:
         """Whether the text costs more than it may."""
-        return self.counter.count_text(self.text) > self.tokens
+        return not self.fits(self.text)
+
+    def fits(self, text: str) -> bool:
+        """Whether a text costs no more than it may."""
+        # Where the beginning is too much by itself, as it mostly is of megabytes, the rest, which
+        # takes a tokenizer seconds, need not be counted.
+        most = self.tokens * _CHARACTERS
+        if len(text) > most and self.counter.count_text(text[:most]) > self.tokens:
+            return False
+        return self.counter.count_text(text) <= self.tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,8 @@ class Removed:
 
     Attributes:
         kind: such as `"sentence"`, `"politeness"`, `"row"`.
-        pieces: the pieces themselves, in order; of what has no text of its own, a description.
+        pieces: the pieces themselves, in order; of what has no text of its own, or
+            megabytes of it, a description.
     """
 
     kind: str

@@ -7,10 +7,12 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
+from agentperf_core.context.compress._checks import checked_text
 from agentperf_core.context.compress._json import parsed
 from agentperf_core.context.compress.facts import facts_of, lost_facts
 from agentperf_core.context.compress.records import Reduced, Task
-from agentperf_core.errors import ConfigError
+from agentperf_core.context.compress.strategy import computed
+from agentperf_core.errors import ConfigError, require_callable, require_number
 from agentperf_core.flow import Flow, Step
 
 __all__ = ["PROMPT", "Ask", "AsyncAsk", "Rewriting"]
@@ -46,7 +48,8 @@ class Rewriting:
         keep: share of the facts that have to survive, for texts where most of them do not matter.
 
     Raises:
-        ConfigError: if there is no model, the prompt lacks `{text}`, or `keep` is no share.
+        ConfigError: if there is no model, the prompt lacks `{text}`, `keep` is no share, or an
+            argument is of another kind.
 
     Example:
         >>> from agentperf_core.accounting.tokens import TokenCounter
@@ -72,10 +75,12 @@ class Rewriting:
         if ask is None and aask is None:
             msg = "rewriting needs a model, got none; give ask= or aask="
             raise ConfigError(msg)
-        if "{text}" not in prompt:
+        require_callable("give a function from a prompt to an answer", ask=ask, aask=aask)
+        if "{text}" not in checked_text(prompt, "a prompt for rewriting"):
             msg = f"a prompt for rewriting has {{text}} in it, got {prompt!r}; put it in"
             raise ConfigError(msg)
-        if not 0 <= keep <= 1:
+        require_number("leave it out for all facts", keep=keep)
+        if keep > 1:
             msg = f"keep is a share between 0 and 1, got {keep!r}; leave it out for all facts"
             raise ConfigError(msg)
         self._ask = ask
@@ -85,7 +90,9 @@ class Rewriting:
 
     def compress(self, task: Task) -> Flow[Reduced]:
         """What the model says, or the text as it is."""
-        if parsed(task.text) is not None or not task.over:
+        size = len(task.text)
+        nothing_to_do = yield from computed(_is_json_or_fits, size, task)
+        if nothing_to_do:
             return Reduced(task.text)
         purpose = f"\nIt is read to answer this: {task.query}" if task.query else ""
         values = {
@@ -98,7 +105,7 @@ class Rewriting:
             prompt = prompt.replace(place, value)
         answer = yield from Step(self._said, self._asaid, prompt)
         found = _without_marks(answer)
-        refused = self._refused(task.text, found)
+        refused = yield from computed(self._refused, size, task.text, found)
         return Reduced(task.text, refused=refused) if refused else Reduced(found)
 
     def _refused(self, text: str, found: str) -> str:
@@ -125,6 +132,10 @@ class Rewriting:
         if self._aask is not None:
             return _text(await self._aask(prompt))
         return await asyncio.to_thread(self._said, prompt)
+
+
+def _is_json_or_fits(task: Task) -> bool:
+    return parsed(task.text) is not None or not task.over
 
 
 def _text(answer: Any) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
+from agentperf_core.context.compress._checks import checked_list
 from agentperf_core.context.compress.records import Reduced, Task
 from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, Step
 
-__all__ = ["Function", "JointStrategy", "Strategy", "as_strategy", "computed"]
+__all__ = ["Function", "JointStrategy", "Strategy", "as_strategies", "as_strategy", "computed"]
 
 T = TypeVar("T")
 
@@ -53,6 +54,9 @@ class Function:
             shorter text. A coroutine function serves async callers only.
         name: how it is called in results; default its own name.
 
+    Raises:
+        ConfigError: if it cannot be called.
+
     Example:
         >>> from agentperf_core.accounting.tokens import TokenCounter
         >>> from agentperf_core.flow import run
@@ -62,6 +66,11 @@ class Function:
     """
 
     def __init__(self, function: Callable[[str, int, str], Any], *, name: str = "") -> None:
+        if not callable(function):  # None would fail at the first text, and cost its saving
+            msg = (
+                f"a compressor is a function of text, tokens and query, got {function!r}; give one"
+            )
+            raise ConfigError(msg)
         self._function = function
         self._name = name or getattr(function, "__name__", type(function).__name__)
 
@@ -109,6 +118,19 @@ def as_strategy(given: Strategy | Callable[[str, int, str], Any]) -> Strategy:
         "write for instance Extractive()"
     )
     raise ConfigError(msg)
+
+
+def as_strategies(given: Iterable[Strategy | Callable[[str, int, str], Any]]) -> list[Strategy]:
+    """The strategies of a list, functions in their wrapper.
+
+    Raises:
+        ConfigError: if it is no list, is empty, or holds something else.
+    """
+    found = [as_strategy(one) for one in checked_list(given, "strategies are a list")]
+    if not found:
+        msg = f"a compressor needs a strategy, got {given!r}; leave it out for the usual"
+        raise ConfigError(msg)
+    return found
 
 
 def computed(function: Callable[..., T], size: int, *args: Any) -> Step[T]:

@@ -12,11 +12,13 @@ from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from agentperf_core.context.compress._json import Number, dumps, parsed
+from agentperf_core.context.compress._long import LONGEST
 from agentperf_core.context.compress._passages import cut_short
 from agentperf_core.context.compress._rows import Limits, Rows, limited
 from agentperf_core.context.compress.extract import Extractive
 from agentperf_core.context.compress.records import Reduced, Removed, Task
 from agentperf_core.context.compress.strategy import computed
+from agentperf_core.errors import require_instance
 from agentperf_core.flow import Flow
 
 __all__ = ["Structured"]
@@ -25,6 +27,7 @@ Json: TypeAlias = dict[str, Any] | list[Any]
 
 _PROSE = 160  # characters of a string that may be sentences
 _WORTH_READING = 0.25  # of the target, that long strings must have room for
+_NEARLY = 0.95  # of the room for rows; more of it takes longer to find than it is worth
 # How long strings may be while rows are left out; then shorter ones, then shallower values.
 _SIZES = ((400, 12, 2), (120, 12, 2), (60, 6, 1), (60, 3, 1), (30, 2, 0), (30, 1, 0))
 _STEPS = tuple(Limits(string, 1.0, depth, fewest) for string, depth, fewest in _SIZES)
@@ -42,6 +45,9 @@ class Structured:
     Args:
         prose: chooses sentences in long strings, default by words alone; `None` cuts their ends.
 
+    Raises:
+        ConfigError: if `prose` is something else.
+
     Example:
         >>> from agentperf_core.accounting.tokens import TokenCounter
         >>> from agentperf_core.flow import run
@@ -53,33 +59,37 @@ class Structured:
     name = "structured"
 
     def __init__(self, *, prose: Extractive | None = Extractive()) -> None:  # noqa: B008 - has no state
+        require_instance(Extractive, "write for instance Extractive(embed=...)", prose=prose)
         self._prose = prose
 
     def compress(self, task: Task) -> Flow[Reduced]:
         """The JSON in as many steps as it takes."""
         size = len(task.text)
-        value: Json | None = yield from computed(parsed, size, task.text)
-        if value is None or not task.over:
+        columns: Json | None = yield from computed(_read, size, task)
+        if columns is None:
             return Reduced(task.text)
-        columns = yield from computed(_in_columns, size, value)
-        text = dumps(columns)
-        if task.counter.count_text(text) <= task.tokens:
+        text = yield from computed(_if_fitting, size, columns, task)
+        if text:
             return Reduced(text, (Removed("repeated keys", ()),))
         shorter, removed, degraded = yield from self._sentences(columns, task)
-        text = dumps(shorter)
-        if task.counter.count_text(text) > task.tokens:
+        text = yield from computed(_if_fitting, size, shorter, task)
+        if not text:
             text, more = yield from computed(_fitted, size, shorter, task)
             removed += more
+            if size > LONGEST and task.query:
+                reason = (
+                    f"{size:,} characters are too many to read closely, so that rows were chosen"
+                )
+                reason = f"{reason} by a count of the words of the question"
+                degraded = f"{degraded}; {reason}" if degraded else reason
         return Reduced(text, tuple(removed), degraded=degraded)
 
     def _sentences(self, value: Json, task: Task) -> Flow[tuple[Json, list[Removed], str]]:
         """The value with the best sentences of its long strings, where there is room for them."""
-        long = [one for one in _strings(value) if len(one) >= _PROSE]
+        long = yield from computed(_long_strings, len(task.text), value)
         if self._prose is None or not long:
             return value, [], ""
-        count = task.counter.count_text
-        beside = count(dumps(_replaced(value, dict.fromkeys(long, ""))))
-        room = int((task.tokens - beside) * 0.95)  # quotes and escapes cost a little more
+        room = yield from computed(_room, len(task.text), value, long, task)
         if room < task.tokens * _WORTH_READING:
             return value, [], ""
         texts = list(dict.fromkeys(long))
@@ -89,7 +99,32 @@ class Structured:
         found = yield from self._prose.compress_all(tasks, room)
         kept = {text: reduced.text for text, reduced in zip(texts, found, strict=True)}
         pieces = [piece for one in found for some in one.removed for piece in some.pieces]
-        return _replaced(value, kept), [Removed("sentence", tuple(pieces))], found[0].degraded
+        shorter = yield from computed(_replaced, len(task.text), value, kept)
+        return shorter, [Removed("sentence", tuple(pieces))], found[0].degraded
+
+
+def _read(task: Task) -> Json | None:
+    """The value in column form; `None` where there is nothing to do."""
+    value = parsed(task.text)
+    return None if value is None or not task.over else _in_columns(value)
+
+
+def _if_fitting(value: Json, task: Task) -> str:
+    text = dumps(value)
+    return text if task.fits(text) else ""
+
+
+def _room(value: Json, long: list[str], task: Task) -> int:
+    """Tokens that there are for long strings."""
+    beside = dumps(_replaced(value, dict.fromkeys(long, "")))
+    if not task.fits(beside):
+        return 0
+    # Quotes and escapes cost a little more.
+    return int((task.tokens - task.counter.count_text(beside)) * 0.95)
+
+
+def _long_strings(value: Json) -> list[str]:
+    return [one for one in _strings(value) if len(one) >= _PROSE]
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -130,21 +165,40 @@ def _in_columns(value: Any) -> Any:
 
 def _fitted(value: Json, task: Task) -> tuple[str, list[Removed]]:
     """As many rows as there is room for, under the mildest limits that leave room for any."""
-    count = task.counter.count_text
-    rows = Rows(task.query)
+    rows = Rows(task.query, long=len(task.text) > LONGEST)
     for limits in _STEPS:
-        fewest = limited(value, replace(limits, rows=0.0), rows)
-        if count(dumps(fewest.value)) > task.tokens:
+        if not task.fits(_written(value, limits, 0.0, rows)):
             continue
-        low, high, best = 0.0, 1.0, fewest
-        for _ in range(8):  # to a part in 256 of the rows
-            middle = (low + high) / 2
-            found = limited(value, replace(limits, rows=middle), rows)
-            if count(dumps(found.value)) <= task.tokens:
-                low, best = middle, found
-            else:
-                high = middle
+        share = _share(value, limits, rows, task)
+        best = limited(value, replace(limits, rows=share), rows)
         return dumps(best.value), best.removed
     # Not even its outline fits. Such a piece is no JSON any more, and its mark says so.
     fewest = limited(value, replace(_STEPS[-1], rows=0.0), rows)
     return cut_short(dumps(fewest.value), task.tokens, task.counter), fewest.removed
+
+
+def _share(value: Json, limits: Limits, rows: Rows, task: Task) -> float:
+    """The largest share of the rows that there is room for, to a part in 256.
+
+    Each try writes all the rows that it keeps. Of a long text, the first is a small part of them,
+    and the next are in proportion, until the room is nearly full.
+    """
+    count = task.counter.count_text
+    long = len(task.text) > LONGEST
+    base = count(_written(value, limits, 0.0, rows)) if long else 0
+    low, high = 0.0, 1.0
+    middle = 1 / 32 if long else 1 / 2
+    for _ in range(16 if long else 8):
+        cost = count(_written(value, limits, middle, rows))
+        low, high = (middle, high) if cost <= task.tokens else (low, middle)
+        guess = 0.0
+        if long:
+            if _NEARLY * task.tokens <= cost <= task.tokens:
+                break
+            guess = middle * 0.99 * (task.tokens - base) / max(cost - base, 1)
+        middle = guess if low < guess < high else (low + high) / 2
+    return low
+
+
+def _written(value: Json, limits: Limits, share: float, rows: Rows) -> str:
+    return dumps(limited(value, replace(limits, rows=share), rows, noting=False).value)
