@@ -9,7 +9,6 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     BaseMessage,
     MessageLikeRepresentation,
-    convert_to_messages,
 )
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -21,6 +20,7 @@ from agentperf_core.context.telling import announce
 from agentperf_core.errors import ConfigError, require_number
 from agentperf_core.types import Message
 from langchain_agentperf._definitions import tool_definitions
+from langchain_agentperf._given import messages_of
 from langchain_agentperf._messages import from_core
 from langchain_agentperf._windows import Oversize, Pin, core_options, marks_of, reader
 from langchain_agentperf.profiles import model_profile
@@ -124,10 +124,10 @@ def fit_messages(  # noqa: PLR0913 - keyword-only settings, each with a default
         keep_results=keep_results,
         **core_options(pin, oversize),
     )
-    definitions = tool_definitions(tools)
+    definitions = tool_definitions(tools or ())
 
     def fitted(given: Messages) -> list[BaseMessage]:
-        found = convert_to_messages(given)
+        found = messages_of(given)
         fit = fitter.follow(marks_of(found), reader(found), tools=definitions)
         announce(fit.record())
         return [from_core(message) for message in fit.messages]

@@ -303,6 +303,12 @@ def test_large_arguments_of_a_call_are_cut_in_either_form():
         assert message.tool_calls[0]["args"]["text"] == text
 
 
+def test_a_state_is_not_taken_for_its_keys():
+    """`pre_model_hook=fit_messages(...)` sent "messages" and "remaining_steps" to the model."""
+    with pytest.raises(ConfigError, match=r"pass state\['messages'\]"):
+        fit_messages(max_tokens=100).invoke({"messages": [HumanMessage("hello")]})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def test_a_bound_is_called_as_it_was_given():
     with pytest.raises(ConfigError, match="max_tokens must be a whole number >= 1, got 0"):
         fit_messages(max_tokens=0)
