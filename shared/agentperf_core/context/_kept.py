@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from agentperf_core.context.records import Evicted
 from agentperf_core.types import Message
 
-__all__ = ["KeptTurn", "KeptUnit", "Told", "next_out"]
+__all__ = ["KeptTurn", "KeptUnit", "Shown", "Told", "next_out"]
 
 
 @dataclass(slots=True)
@@ -44,6 +44,45 @@ class KeptTurn:
     """What a user said and what was done about it."""
 
     units: list[KeptUnit]
+
+
+class Shown:
+    """What is shown of a window; it is looked at more often than it is cut.
+
+    Attributes:
+        added: how many of the messages were added; the window put in the others.
+    """
+
+    def __init__(self) -> None:
+        self._messages: list[Message] | None = []
+        self.added = 0
+
+    def append(self, message: Message, place: int) -> None:
+        """Take note of a message that comes behind all others."""
+        if self._messages is not None:
+            self._messages.append(message)
+            self.added += place >= 0
+
+    def forget(self) -> None:
+        """Make it anew when somebody looks: it has changed anywhere."""
+        self._messages = None
+
+    def drop(self, pinned: Sequence[KeptUnit], count: int) -> None:
+        """Take so many messages out behind the pinned ones; most cuts do no more."""
+        if self._messages is None or self.added != len(self._messages):
+            self._messages = None
+            return
+        first = sum(len(unit.messages) for unit in pinned)
+        del self._messages[first : first + count]
+        self.added = len(self._messages)
+
+    def all(self, pinned: Sequence[KeptUnit], turns: Sequence[KeptTurn]) -> list[Message]:
+        """The messages; the list is not to be changed."""
+        if self._messages is None:
+            units = [*pinned, *(unit for turn in turns for unit in turn.units)]
+            self._messages = [message for unit in units for message in unit.messages]
+            self.added = sum(place >= 0 for unit in units for place in unit.places)
+        return self._messages
 
 
 class Told:

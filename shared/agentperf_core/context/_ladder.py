@@ -28,6 +28,10 @@ class Ladder:
         turns: the others; changed in place.
         note: told of each step that did something: what, how many messages, how much.
         told: told of what leaves and of what is made smaller, if somebody wants to know.
+        results: whether there may be tool results among the turns.
+
+    Attributes:
+        gone: the turns that were dropped.
     """
 
     def __init__(
@@ -37,12 +41,16 @@ class Ladder:
         turns: list[KeptTurn],
         note: Callable[[CutKind, int, int], None],
         told: Told | None = None,
+        *,
+        results: bool = True,
     ) -> None:
         self._settings = settings
         self._pinned = pinned
         self._turns = turns
         self._note = note
         self._listener = told
+        self._results = results
+        self.gone: list[KeptTurn] = []
 
     def fit(self, total: int, room: int) -> int:
         """Bring `total` down to what `low` says, or at least to `room`; the new total.
@@ -67,8 +75,8 @@ class Ladder:
 
     def _clear_results(self, excess: int) -> int:
         """Old tool results, oldest first: the model has used them already."""
-        if not self._settings.in_tokens:
-            return 0
+        if not (self._results and self._settings.in_tokens):
+            return 0  # to look for them costs half of a cut
         holders = [unit for turn in self._turns for unit in turn.units if len(unit.messages) > 1]
         keep = self._settings.keep_results
         saved = count = 0
@@ -104,6 +112,7 @@ class Ladder:
                 saved += self._leave(unit)
                 count += len(unit.messages)
             turns += 1
+        self.gone += self._turns[:turns]
         del self._turns[:turns]
         return self._told("dropped", count, saved)
 

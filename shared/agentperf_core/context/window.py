@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from agentperf_core.context._kept import KeptTurn, KeptUnit, Told, next_out
+from agentperf_core.context._kept import KeptTurn, KeptUnit, Shown, Told, next_out
 from agentperf_core.context._ladder import Ladder
 from agentperf_core.context.oversize import rough_tokens, shortened
 from agentperf_core.context.records import ContextOverflow, Cut, CutKind, Evicted
@@ -62,10 +62,9 @@ class Window:
         self._reserve = settings.reserve
         self._asked = deque[int](maxlen=_REQUESTS)
         self._told = Told() if track else None
-        # What is shown, and how much of it was added; made anew only after a cut, because a window
-        # is looked at more often than it is cut.
-        self._shown: list[Message] | None = []
-        self._shown_added = 0
+        self._gone: list[KeptTurn] = []  # given up bit by bit: a hundred at once take a while
+        self._results = False
+        self._shown = Shown()
         self.tokens = 0
         self.cuts: list[Cut] = []
         self.repairs: list[Repair] = []
@@ -79,7 +78,7 @@ class Window:
     def shown(self) -> int:
         """How many of them are shown now, changed or not."""
         self._all()
-        return self._shown_added
+        return self._shown.added
 
     @property
     def room(self) -> int:
@@ -112,6 +111,8 @@ class Window:
         """
         place = self._added
         self._added += 1
+        if self._gone:
+            del self._gone[-2:]
         if message.role == "tool":
             self._add_result(place, message)
         else:
@@ -130,19 +131,7 @@ class Window:
         return [*self._all()]
 
     def _all(self) -> list[Message]:
-        if self._shown is None:
-            units = [unit for turn in self._turns for unit in turn.units]
-            units[:0] = self._pinned
-            self._shown = [message for unit in units for message in unit.messages]
-            places = [place for unit in units for place in unit.places if place >= 0]
-            self._shown_added = len(places)
-        return self._shown
-
-    def _show(self, message: Message, place: int) -> None:
-        """Take note of a message that comes behind all others."""
-        if self._shown is not None:
-            self._shown.append(message)
-            self._shown_added += place >= 0
+        return self._shown.all(self._pinned, self._turns)
 
     def next_out(self, amount: int) -> Sequence[int]:
         """The places of what the next cuts will drop first, to make so much room; oldest first."""
@@ -161,7 +150,7 @@ class Window:
         waiting = {call.id for call in message.tool_calls}
         unit = KeptUnit([shown], [cost], [place], [message], waiting)
         self.tokens += cost
-        self._show(shown, place)
+        self._shown.append(shown, place)
         if message.role == "system" and not self._turns:
             self._pinned.append(unit)
         elif message.role == "user" or not self._turns:
@@ -200,17 +189,18 @@ class Window:
         self._turns[-1].units.pop()
         if not self._turns[-1].units:
             self._turns.pop()
-        self._shown = None
+        self._shown.forget()
 
     def _append_result(self, unit: KeptUnit, message: Message, place: int) -> None:
         shown = self._not_huge(place, message)
         cost = self._settings.cost(shown)
+        self._results = True
         unit.messages.append(shown)
         unit.costs.append(cost)
         unit.places.append(place)
         unit.added.append(message)
         self.tokens += cost
-        self._show(shown, place)
+        self._shown.append(shown, place)
 
     def _not_huge(self, place: int, message: Message) -> Message:
         """A message of megabytes, shortened before it is counted: counting it takes seconds."""
@@ -229,9 +219,15 @@ class Window:
     def _fit(self) -> None:
         if self.tokens <= self.room:
             return
-        self._shown = None
-        ladder = Ladder(self._settings, self._pinned, self._turns, self._note, self._told)
+        cuts, pinned = len(self.cuts), len(self._pinned)
+        kept = (self._settings, self._pinned, self._turns)
+        ladder = Ladder(*kept, self._note, self._told, results=self._results)
         self.tokens = ladder.fit(self.tokens, self.room)
+        self._gone += ladder.gone
+        if len(self._pinned) == pinned and [cut.kind for cut in self.cuts[cuts:]] == ["dropped"]:
+            self._shown.drop(self._pinned, self.cuts[-1].messages)
+        else:
+            self._shown.forget()
         if self.tokens > self.room:
             free = (
                 f", of which {self._reserve} are kept free for what stands beside (system prompt, "
