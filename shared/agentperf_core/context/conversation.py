@@ -80,6 +80,8 @@ class Conversation:
             self.window.add(message)
         finally:
             self._take()
+            if self._memory is not None:
+                self._memory.expect(message)
             # Never waits: whoever searches may be waiting for an embedding.
             if self._waiting and self._lock.acquire(blocking=False):
                 try:

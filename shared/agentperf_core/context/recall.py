@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from agentperf_core.accounting.tokens import TokenCounter
 from agentperf_core.context._pieces import pieces_of
-from agentperf_core.context.lexical import LexicalIndex
+from agentperf_core.context.lexical import LexicalIndex, terms_of
 from agentperf_core.errors import ConfigError, require_callable, require_given, require_number
 from agentperf_core.events import BUS, EventBus
 from agentperf_core.types import Message
@@ -27,6 +27,7 @@ Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 _UNDATED = "no date"
 HEADING = "Earlier in this conversation:"
 _WORDS_SHARE = 0.5  # of the best lexical score, beside a cosine
+_EXPECTED = 4000  # characters of a message; a stem takes 20 us, once per word and process
 _LEAST = 0.05  # of the best score; few worse lines held evidence (LoCoMo 26, 30, 41)
 
 
@@ -125,6 +126,10 @@ class Recall:
         """
         for piece in pieces_of(message.text):
             self._add(place, f"{message.name or message.role}: {piece}", date)
+
+    def expect(self, message: Message) -> None:
+        """Find the stems of a message that may be added later, when many are added at once."""
+        terms_of(message.text[:_EXPECTED])
 
     def _add(self, place: int, text: str, date: str | None) -> None:
         if date != self._group.date:
