@@ -1,4 +1,4 @@
-"""Arguments of memories and blocks: pydantic drops what it does not know, and a typo with it."""
+"""Arguments of pydantic models: pydantic drops what it does not know, and a typo with it."""
 
 from __future__ import annotations
 

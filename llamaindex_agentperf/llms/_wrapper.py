@@ -26,6 +26,7 @@ from llama_index.core.llms.loading import load_llm  # pyright: ignore[reportUnkn
 from pydantic import Field, SerializeAsAny, field_serializer
 
 from agentperf_core.errors import ConfigError
+from llamaindex_agentperf._fields import require_fields
 from llamaindex_agentperf._identity import is_secret
 
 if TYPE_CHECKING:
@@ -66,11 +67,7 @@ class DelegatingLLM(FunctionCallingLLM):
         if not isinstance(cast("object", model), LLM):
             msg = f"inner must be a LlamaIndex LLM, got {model!r}; pass the model to be wrapped"
             raise ConfigError(msg)
-        unknown = kwargs.keys() - type(self).model_fields.keys() - {"class_name"}
-        if unknown:  # pydantic would pass over a misspelled one in silence
-            msg = f"arguments must be fields of {type(self).__name__}, got {sorted(unknown)!r}; "
-            msg += "settings of the model belong to inner"
-            raise ConfigError(msg)
+        require_fields(type(self), kwargs, "settings of the model belong to inner")
         settings = {name: getattr(model, name) for name in _FORWARDED}
         super().__init__(inner=model, **{**settings, **kwargs})
 

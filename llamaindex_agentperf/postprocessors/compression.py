@@ -18,9 +18,9 @@ from llama_index.core.schema import (
 from pydantic import Field, PrivateAttr
 
 from agentperf_core.context.compress import Compressed, Compressor, making
-from agentperf_core.errors import ConfigError
 from agentperf_core.flow import Flow, arun, run
 from llamaindex_agentperf._compression import compressor_from
+from llamaindex_agentperf._fields import require_fields
 
 __all__ = ["PromptCompressionPostprocessor"]
 
@@ -65,10 +65,7 @@ class PromptCompressionPostprocessor(BaseNodePostprocessor):
         embed_model: BaseEmbedding | None = None,
         **fields: Any,
     ) -> None:
-        unknown = fields.keys() - type(self).model_fields.keys() - {"class_name"}
-        if unknown:
-            msg = f"arguments must be fields of {type(self).__name__}, got {sorted(unknown)!r}; "
-            raise ConfigError(msg + "see its docstring")
+        require_fields(type(self), fields)
         given = {"ratio", "max_tokens", "min_tokens"} & set(fields)
         options = {name: fields[name] for name in sorted(given)}
         made = compressor_from(compressor, embed_model, options)

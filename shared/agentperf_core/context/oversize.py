@@ -77,15 +77,11 @@ def _text_cut(message: Message, tokens: int, counter: TokenCounter) -> Message:
 
 def _calls_cut(message: Message, tokens: int, counter: TokenCounter) -> Message:
     """The message with every long text in its calls cut to the same length, as short as needed."""
+    changed = replace(with_text(message, message.text), blocks=message.blocks)
     keep = max(tokens, 0) * _CHARACTERS
     while True:
-        calls = tuple(
-            replace(
-                call, arguments={key: _clipped(one, keep) for key, one in call.arguments.items()}
-            )
-            for call in message.tool_calls
-        )
-        found = replace(with_text(message, message.text), blocks=message.blocks, tool_calls=calls)
+        calls = (replace(c, arguments=_clipped(c.arguments, keep)) for c in message.tool_calls)
+        found = replace(changed, tool_calls=tuple(calls))
         if keep < _SHORT or counter.count_message(found) <= tokens:
             return found
         keep //= 2

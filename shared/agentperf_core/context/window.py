@@ -24,6 +24,7 @@ from agentperf_core.types import Message
 
 __all__ = ["Evicted", "Window"]
 
+_BESIDE = "what stands beside (system prompt, tools, answer, recall)"
 _REQUESTS = 8  # of which the largest says how much room stays free
 _HUGE = 32  # characters per token of room; real text has three to five
 
@@ -220,8 +221,8 @@ class Window:
         if self.tokens <= self.room:
             return
         cuts, pinned = len(self.cuts), len(self._pinned)
-        kept = (self._settings, self._pinned, self._turns)
-        ladder = Ladder(*kept, self._note, self._told, results=self._results)
+        held = (self._settings, self._pinned, self._turns)
+        ladder = Ladder(*held, self._note, self._told, results=self._results)
         self.tokens = ladder.fit(self.tokens, self.room)
         self._gone += ladder.gone
         if len(self._pinned) == pinned and [cut.kind for cut in self.cuts[cuts:]] == ["dropped"]:
@@ -229,14 +230,11 @@ class Window:
         else:
             self._shown.forget()
         if self.tokens > self.room:
-            free = (
-                f", of which {self._reserve} are kept free for what stands beside (system prompt, "
-            )
-            kept = f"{free}tools, answer, recall)" if self._reserve else ""
-            limit = self._settings.limit
+            reserve = self._reserve
+            free = f", of which {reserve} are kept free for {_BESIDE}" if reserve else ""
             msg = (
-                f"the pinned messages and the last turn cost {self.tokens} of {limit}{kept}; "
-                "raise the limit, pin less, or make the rest smaller"
+                f"the pinned messages and the last turn cost {self.tokens} of "
+                f"{self._settings.limit}{free}; raise the limit, pin less, or make the rest smaller"
             )
             raise ContextOverflow(msg, needed=self.tokens, limit=self.room)
 
